@@ -1,0 +1,1 @@
+"""A Django project: settings, middleware and views."""

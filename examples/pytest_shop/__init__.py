@@ -1,0 +1,1 @@
+"""A small library that logs, and its tests."""

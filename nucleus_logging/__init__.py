@@ -1,0 +1,40 @@
+"""Log records as events of Nucleus (nucleus.sh, later Astrolytics), without anybody noticing.
+
+Put a `NucleusHandler` into ``logging.config.dictConfig``, a `NucleusProcessor` into a structlog
+pipeline, or `attach` to a logger that exists. Everything public is importable from here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nucleus_logging.client import Client
+from nucleus_logging.errors import ConfigurationError
+from nucleus_logging.handler import NucleusHandler, attach, detach
+from nucleus_logging.hooks import capture_uncaught
+from nucleus_logging.processor import NucleusProcessor
+from nucleus_logging.tracking import user
+
+if TYPE_CHECKING:
+    from nucleus_logging.stats import Stats as Stats
+
+__all__ = [
+    "Client",
+    "ConfigurationError",
+    "NucleusHandler",
+    "NucleusProcessor",
+    "Stats",
+    "attach",
+    "capture_uncaught",
+    "detach",
+    "user",
+]
+
+
+def __getattr__(name: str) -> object:
+    # Dataclasses take longer to import than all the rest.
+    if name == "Stats":
+        from nucleus_logging.stats import Stats
+
+        return Stats
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

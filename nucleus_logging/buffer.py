@@ -1,0 +1,244 @@
+"""Between the application's threads and the worker: one deque, and a way to wake it.
+
+A caller appends and goes. It takes no lock, so that a signal handler, a ``__del__`` or a fork may
+come at any instruction of it. ``len(captures) >= mark`` is all that it looks at afterwards: the
+worker sets ``mark`` to the length at which it wants to be woken, and to more than the limit
+while it is awake. Everything that happens more rarely is behind that one comparison, in `crossed`.
+
+Memory is counted in slots: one for a capture, and one more for every `Buffer.slot` bytes of a
+large one, as fillers (None) behind it. So the deque's length bounds count and bytes at once.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from nucleus_logging.counting import SLOT, Tally
+from nucleus_logging.events import ERROR, Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nucleus_logging.events import Capture
+    from nucleus_logging.options import Options
+
+    Item = Capture | Event | None
+
+_CARRIED = 128
+
+
+class Buffer:
+    """The captures that the worker has not taken up yet.
+
+    Args:
+        options: ``queue_size``, ``queue_bytes``, ``overflow``, ``block_timeout``.
+        alert: called, at most once for each time it falls asleep, when the worker is needed.
+
+    Attributes:
+        captures: what callers append to: captures, events that a caller has encoded already,
+            and fillers.
+        dropped: how many captures callers have dropped.
+        spared: errors that gave way in ``captures`` to newer ones, to be sorted in again.
+        mark: the length from which on `crossed` is to be called.
+        carry: takes captures to the journal; None while there is none, or it is broken.
+        held: how many events the worker has in memory; it keeps this up to date.
+    """
+
+    def __init__(self, options: Options, alert: Callable[[], None]) -> None:
+        self.options = options
+        self._alert = alert
+        self.captures: deque[Item] = deque()
+        self.spared: deque[Capture | Event] = deque()
+        self.mark = 0
+        self.carry: Callable[[list[Capture | Event]], bool] | None = None
+        self.held = 0
+        self.dropped = Tally()
+
+    @property
+    def limit(self) -> int:
+        """The length that the deque may have."""
+        return max(1, min(self.options.queue_size, self.options.queue_bytes // SLOT))
+
+    @property
+    def slot(self) -> int:
+        """The bytes that one entry of the deque stands for."""
+        return max(SLOT, self.options.queue_bytes // self.limit)
+
+    @property
+    def blocking(self) -> bool:
+        """Whether callers wait when memory is full, this side of the worker and behind it."""
+        return self.options.overflow == "block" and self.carry is None
+
+    def awake(self) -> None:
+        """Note that the worker is awake: only a full buffer needs more than an append."""
+        self.mark = self._room() + 1
+
+    def waiting(self) -> int:
+        """Return how many captures wait for the worker."""
+        if not self.captures:
+            return len(self.spared)
+        return sum(1 for item in list(self.captures) if item is not None) + len(self.spared)
+
+    def put_large(self, item: Capture | Event, size: int) -> None:
+        """Append an item of ``size`` bytes, with the fillers that it takes."""
+        # One that is larger than all that may be held still gets in, if it is alone.
+        fillers = min(size // self.slot, self.limit - 1)
+        self.captures.extend((item, *(None,) * fillers))
+        if len(self.captures) >= self.mark:
+            try:
+                self.crossed()
+            except RecursionError:
+                return  # it is queued all the same, and the next one will cross the mark as well
+
+    def crossed(self) -> None:
+        """Do what an append that reached the mark calls for: make room, wake the worker."""
+        if len(self.captures) > self._room():
+            self._make_room()
+        self._alert()
+
+    def taken(self, most: int) -> list[Capture | Event]:
+        """Take out what is in it, errors that were spared included, by their numbers.
+
+        Args:
+            most: entries that are taken at most.
+        """
+        items: list[Capture | Event] = []
+        try:
+            for _ in range(most):
+                item = self.captures.popleft()
+                if item is not None:
+                    items.append(item)
+        except IndexError:
+            pass
+        if self.spared:
+            try:
+                while True:
+                    items.append(self.spared.popleft())
+            except IndexError:
+                pass
+            items.sort(key=lambda item: item.number if isinstance(item, Event) else item[0])
+        return items
+
+    def _room(self) -> int:
+        """Return the length above which something has to give way, or its caller to wait."""
+        return max(1, self.limit - self.held) if self.blocking else self.limit
+
+    def _make_room(self) -> None:
+        captures = self.captures
+        if self.blocking:
+            self._wait()
+            return
+        while len(captures) > self.limit:
+            try:
+                if self.carry is not None:
+                    self._carry(self.carry)
+                elif self.options.overflow == "drop_oldest":
+                    self._drop_oldest()
+                else:
+                    self._drop_newest()
+            except IndexError:
+                return
+
+    def _wait(self) -> None:
+        """Wait for room; after ``block_timeout`` give up one capture for the one that was put."""
+        self._alert()
+        end = time.monotonic() + self.options.block_timeout
+        while len(self.captures) > self._room():
+            if time.monotonic() >= end:
+                try:
+                    while not self._drop_newest():
+                        continue
+                except IndexError:
+                    pass
+                return
+            time.sleep(0.001)
+
+    def _carry(self, carry: Callable[[list[Capture | Event]], bool]) -> None:
+        """Take the newest captures to the journal, several with one write.
+
+        A write gives the interpreter away, and getting it back from a busy thread takes longer
+        than encoding some more: so nobody should have to do this for each capture.
+        """
+        taken: list[Capture | Event] = []
+        stored = False
+        try:
+            try:
+                for _ in range(_CARRIED):
+                    item = self.captures.pop()
+                    if item is not None:
+                        taken.append(item)
+            except IndexError:
+                pass
+            taken.reverse()
+            stored = not taken or carry(taken)
+        finally:
+            # Also when a signal's handler raises in the middle of it.
+            if not stored:
+                self.captures.extend(taken)
+        if not stored:
+            self.carry = None
+
+    def _drop_oldest(self) -> None:
+        item = self.captures.popleft()
+        if item is None:
+            return
+        if _is_error(item):
+            self.spared.append(item)
+            if len(self.spared) <= self.limit:
+                return
+            self.spared.popleft()
+        self.dropped.add()
+
+    def _drop_newest(self) -> bool:
+        """Take the newest entry off; tell whether it was a capture, not a filler."""
+        item = self.captures.pop()
+        if item is None:
+            return False
+        if _is_error(item) and len(self.spared) < self.limit:
+            self.spared.append(item)
+        else:
+            self.dropped.add()
+        return True
+
+
+def _is_error(item: Capture | Event) -> bool:
+    return item.kind == ERROR if isinstance(item, Event) else item[3] == "error"
+
+
+class Bell:
+    """What the worker sleeps on beside its socket: any thread may ring it, and never waits."""
+
+    __slots__ = ("_far", "_near")
+
+    def __init__(self) -> None:
+        # Looked up now, not at import: gevent may have put its own in place by now.
+        self._near, self._far = socket.socketpair()
+        self._near.setblocking(False)
+        self._far.setblocking(False)
+
+    def ring(self) -> None:
+        """Wake the worker; does nothing when it has been rung already, or is closed."""
+        try:
+            self._far.send(b"\0")
+        except (OSError, ValueError):
+            return
+
+    def fileno(self) -> int:
+        """Return the descriptor that is readable once it has been rung."""
+        return self._near.fileno()
+
+    def quiet(self) -> None:
+        """Take back what has been rung; to be done before looking at what it was for."""
+        try:
+            while len(self._near.recv(4096)) == 4096:
+                continue
+        except (OSError, ValueError):
+            return
+
+    def close(self) -> None:
+        """Close both ends."""
+        self._near.close()
+        self._far.close()

@@ -1,0 +1,143 @@
+"""The live stream: new events to whoever looks, as server-sent events.
+
+Idea: a commit wakes the listeners, each reads from the database what it has not seen; so a stream
+resumes where it was cut (``Last-Event-ID`` is the number of the event stored last), misses nothing,
+and holds nothing in memory. A reader that is too slow is dropped, and comes back by itself.
+Owns: the listeners.
+Called by: ``server``; ``writer`` wakes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
+
+from aiohttp import web
+
+from nucleus_logging.collector.api import number, text_of
+from nucleus_logging.collector.query import parse_filter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Executor
+
+    from nucleus_logging.collector.query import Condition
+    from nucleus_logging.collector.store import Json
+    from nucleus_logging.collector.store.sqlite import SqliteStore
+
+__all__ = ["Live"]
+
+_T = TypeVar("_T")
+_AT_ONCE = 500  # events of one message
+_TOGETHER_SECONDS = 0.1  # what comes within shares a message
+_SLOW_SECONDS = 10.0  # that a reader may take for one message
+_QUIET_SECONDS = 15.0  # after which a comment keeps proxies and browsers from giving up
+_LISTENERS = 100
+
+
+class Live:
+    """The listeners of one collector.
+
+    Args:
+        store: read from.
+        threads: where it is read.
+    """
+
+    def __init__(self, store: SqliteStore, threads: Executor) -> None:
+        self._store = store
+        self._threads = threads
+        self._loop = asyncio.get_running_loop()
+        self._ending = False
+        self._listeners: dict[asyncio.Event, asyncio.Task[object] | None] = {}
+
+    @property
+    def listeners(self) -> int:
+        """How many are looking."""
+        return len(self._listeners)
+
+    def wake(self) -> None:
+        """There are new events; called on the writer's thread."""
+        with suppress(RuntimeError):  # the loop has closed
+            self._loop.call_soon_threadsafe(self._wake)
+
+    def stop(self) -> None:
+        """End every stream: unlike other requests, they would not end by themselves."""
+        self._ending = True
+        for news, task in self._listeners.items():
+            # Both: a cancellation that comes together with news is lost in `wait_for` (gh-86296).
+            news.set()
+            if task is not None:
+                task.cancel()
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        """``GET /api/live``: events in the order of storing.
+
+        ``filter`` in the filter language; ``after`` or ``Last-Event-ID``: the number of the last
+        event seen. Without either it begins with the next one. Each message is a list of events.
+        """
+        conditions = parse_filter(text_of(request, "filter"))
+        after = number(request, "after")
+        resumed = request.headers.get("Last-Event-ID", "")
+        if resumed.isdecimal() and resumed.isascii():
+            after = int(resumed[:18])
+        if len(self._listeners) >= _LISTENERS:
+            raise web.HTTPServiceUnavailable(text="too many are looking\n")
+        response = web.StreamResponse(
+            headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
+        )
+        await response.prepare(request)
+        news = asyncio.Event()
+        self._listeners[news] = asyncio.current_task()
+        try:
+            with suppress(ConnectionError, asyncio.TimeoutError, asyncio.CancelledError):
+                await self._follow(response, conditions, after, news)
+        finally:
+            del self._listeners[news]
+        if request.transport is not None:
+            request.transport.abort()  # a slow reader's buffer is not worth waiting for
+        return response
+
+    async def _follow(
+        self,
+        response: web.StreamResponse,
+        conditions: tuple[Condition, ...],
+        after: int | None,
+        news: asyncio.Event,
+    ) -> None:
+        newest = await self._read(self._store.last_seq)
+        seen = newest if after is None or after > newest else after
+        # An empty message tells the reader where the stream begins.
+        await _send(response, seen, [])
+        while not self._ending:
+            news.clear()
+            newest = await self._read(self._store.last_seq)
+            while seen < newest:
+                events = await self._read(
+                    functools.partial(
+                        self._store.since, conditions, after=seen, until=newest, limit=_AT_ONCE
+                    )
+                )
+                seen = events[-1].seq if len(events) == _AT_ONCE else newest
+                if events:
+                    await _send(response, seen, [event.as_json() for event in events])
+            try:
+                await asyncio.wait_for(news.wait(), _QUIET_SECONDS)
+                await asyncio.sleep(_TOGETHER_SECONDS)
+            except asyncio.TimeoutError:
+                await asyncio.wait_for(response.write(b": quiet\n\n"), _SLOW_SECONDS)
+
+    async def _read(self, read: Callable[[], _T]) -> _T:
+        return await self._loop.run_in_executor(self._threads, read)
+
+    def _wake(self) -> None:
+        for news in self._listeners:
+            news.set()
+
+
+async def _send(response: web.StreamResponse, seq: int, events: list[dict[str, Json]]) -> None:
+    # JSON has its newlines escaped, so that the message is one line.
+    text = f"id: {seq}\ndata: {json.dumps(events, separators=(',', ':'))}\n\n"
+    await asyncio.wait_for(response.write(text.encode()), _SLOW_SECONDS)

@@ -1,0 +1,56 @@
+// The server: questions, and the stream that comes back by itself.
+
+export class Refused extends Error {}
+
+export async function ask(path, query = {}, signal = undefined) {
+  const given = Object.entries(query).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const answer = await fetch(`/api/${path}?${new URLSearchParams(given)}`, { signal });
+  if (!answer.ok) throw new Refused((await answer.text()).trim() || `status ${answer.status}`);
+  return answer.json();
+}
+
+// All events below a cursor until `limit` are found or nothing is left; a page may be short because
+// its time was up, and then its cursor goes on.
+export async function find(query, cursor, limit, signal) {
+  const events = [];
+  let seq = 0;
+  do {
+    const page = await ask("events", { ...query, cursor, limit: limit - events.length }, signal);
+    events.push(...page.events);
+    cursor = page.cursor;
+    seq = seq || page.seq;
+  } while (cursor && events.length < limit);
+  return { events, cursor, seq };
+}
+
+// New events after a number. The browser resumes a cut stream with the last number it saw; when it
+// has given up, because the server answered with an error, so do we after a moment.
+export class Stream {
+  constructor(filter, after, onEvents, onState) {
+    Object.assign(this, { filter, after, onEvents, onState, closed: false });
+    this.open();
+  }
+
+  open() {
+    const query = new URLSearchParams({ filter: this.filter, after: this.after });
+    this.source = new EventSource(`/api/live?${query}`);
+    this.source.onopen = () => this.onState(true);
+    this.source.onmessage = (message) => {
+      this.after = message.lastEventId;
+      const events = JSON.parse(message.data);
+      if (events.length) this.onEvents(events);
+    };
+    this.source.onerror = () => {
+      this.onState(false);
+      if (this.source.readyState === EventSource.CLOSED && !this.closed) {
+        this.retry = setTimeout(() => this.open(), 2000);
+      }
+    };
+  }
+
+  close() {
+    this.closed = true;
+    clearTimeout(this.retry);
+    this.source.close();
+  }
+}

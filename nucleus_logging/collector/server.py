@@ -1,0 +1,177 @@
+"""The collector put together: one aiohttp application over a store, its start and its clean end.
+
+Idea: the port is bound before anybody is told of it, and when it stops nothing is left: no thread,
+no descriptor, no lock.
+Owns: the event loop's side of starting and stopping.
+Called by: ``serve`` (in the main thread), ``embedded`` (in a thread of its own).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import ssl
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from nucleus_logging.collector.api import Api
+from nucleus_logging.collector.files import Files
+from nucleus_logging.collector.ingest import MESSAGE_BYTES, Ingest
+from nucleus_logging.collector.live import Live
+from nucleus_logging.collector.metrics import Metrics
+from nucleus_logging.collector.safety import Guard
+from nucleus_logging.collector.settings import SettingsError
+from nucleus_logging.collector.store.sqlite import SqliteStore
+from nucleus_logging.collector.writer import Writer
+
+if TYPE_CHECKING:
+    from nucleus_logging.collector.settings import Settings
+
+__all__ = ["Server"]
+
+_CLOSING_SECONDS = 2.0
+_READERS = 4
+
+
+class Server:
+    """A collector on the running event loop.
+
+    Args:
+        settings: all about it.
+
+    Raises:
+        SettingsError: certificate or key cannot be read.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.url = ""
+        self._tls = _tls(settings)
+        self._runner: web.AppRunner | None = None
+        self._store: SqliteStore | None = None
+        self._writer: Writer | None = None
+        self._ingest: Ingest | None = None
+        self._live: Live | None = None
+        self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="nucleus-collector-read")
+
+    @property
+    def store(self) -> SqliteStore:
+        """The database, while this serves.
+
+        Raises:
+            RuntimeError: not started.
+        """
+        if self._store is None:
+            raise RuntimeError("not started")
+        return self._store
+
+    async def start(self) -> None:
+        """Bind the port and serve; ``url`` is set when this returns.
+
+        Raises:
+            OSError: the port cannot be bound; the database was not touched then.
+            StoreUnusableError: the database cannot be opened.
+        """
+        listening = _bind(self.settings.host, self.settings.port)
+        try:
+            self._store = SqliteStore(self.settings.db)
+            self._writer = Writer(self._store, self.settings)
+            self._runner = web.AppRunner(
+                self._application(self._store, self._writer),
+                access_log=None,
+                # Outside the hierarchy: what goes wrong in here must not be shipped by the
+                # application that we collect from.
+                logger=_logger(),
+                shutdown_timeout=_CLOSING_SECONDS,
+            )
+            await self._runner.setup()
+            await web.SockSite(self._runner, listening, ssl_context=self._tls).start()
+        except BaseException:
+            listening.close()
+            raise
+        host, port = listening.getsockname()[:2]
+        name = f"[{host}]" if ":" in host else host
+        self.url = f"{'wss' if self._tls else 'ws'}://{name}:{port}"
+
+    async def stop(self) -> None:
+        """Answer what was taken in, take leave of the clients, close the database; idempotent."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            for site in list(runner.sites):
+                await site.stop()
+            if self._live is not None:
+                self._live.stop()
+            if self._ingest is not None:
+                await self._ingest.say_goodbye(_CLOSING_SECONDS)
+            await runner.cleanup()
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            await asyncio.get_running_loop().run_in_executor(None, writer.stop)
+        self._threads.shutdown()
+        if self._store is not None:
+            self._store.close()
+
+    def _application(self, store: SqliteStore, writer: Writer) -> web.Application:
+        guard = Guard(self.settings)
+        ingest = self._ingest = Ingest(writer, self.settings)
+        live = self._live = Live(store, self._threads)
+        writer.watch(live.wake)
+        application = web.Application(client_max_size=MESSAGE_BYTES, middlewares=[guard.middleware])
+        application.on_response_prepare.append(guard.sign)
+        application.add_routes(
+            [
+                web.get("/healthz", _healthy),
+                web.get("/login", guard.login),
+                web.get("/metrics", guard.reading(Metrics(ingest, writer, live, guard).show)),
+                web.get("/api/live", guard.reading(live.stream)),
+                *Files().routes(guard.reading),
+                *Api(store, self._threads).routes(guard.reading),
+                # The other paths of one part are app ids, so these come last.
+                *ingest.routes(),
+            ]
+        )
+        return application
+
+
+async def _healthy(request: web.Request) -> web.Response:
+    return web.json_response({"status": "ok"})
+
+
+def _logger() -> logging.Logger:
+    logger = logging.Logger("nucleus_logging.collector", logging.ERROR)
+    logger.addHandler(logging.StreamHandler(sys.stderr))
+    return logger
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    if settings.cert is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(settings.cert, settings.key)
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(f"cannot use {settings.cert} as a certificate: {error}") from error
+    return context
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """A listening socket on the first address of a name."""
+    family, kind, proto, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listening = socket.socket(family, kind, proto)
+    try:
+        if os.name == "posix":
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setblocking(False)
+        listening.bind(address)
+        listening.listen(512)
+    except BaseException:
+        listening.close()
+        raise
+    return listening

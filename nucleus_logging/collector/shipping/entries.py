@@ -1,0 +1,125 @@
+"""Entries of a file: lines read in its format, those that continue an entry joined to it.
+
+Idea: an entry is complete when the next one begins, when the file ends, or when nothing has come
+for a while; with it goes the place in the file behind its last line, which is where a later run may
+begin.
+Called by: ``ship``.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple
+
+from nucleus_logging.collector.shipping.formats import (
+    FORMATS,
+    Continued,
+    Entry,
+    Format,
+    closed,
+    recognise,
+)
+from nucleus_logging.collector.shipping.plain import continues, exception_of, shape
+from nucleus_logging.collector.shipping.source import IDLE, Line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["Placed", "entries"]
+
+_FIRST_LINES = 50
+_JOINED_LINES = 2_000  # of one entry; what follows begins another
+
+
+class Placed(NamedTuple):
+    """An entry and where it ends; ``entry`` is None when a followed file is idle."""
+
+    entry: Entry | None
+    end: int
+    number: int
+
+
+def entries(
+    lines: Iterator[Line], format_name: str | None, unreadable: Callable[[Line], None]
+) -> Iterator[Placed]:
+    """Read lines as entries.
+
+    Args:
+        lines: as ``Source.lines`` gives them.
+        format_name: a name of ``FORMATS``; None looks at the first lines.
+        unreadable: told of every line that the format cannot read.
+    """
+    first: list[Line] = []
+    if format_name is None:
+        for line in lines:
+            if line is not IDLE:
+                first.append(line)
+            elif first:
+                break
+            else:
+                yield Placed(None, 0, 0)
+            if len(first) == _FIRST_LINES:
+                break
+        format_name = recognise([line.text for line in first])
+    joiner = _Joiner(FORMATS[format_name], unreadable)
+    for line in chain(first, lines):
+        whole = joiner.close() if line is IDLE else joiner.take(line)
+        if whole is not None:
+            yield whole
+        if line is IDLE:
+            yield Placed(None, 0, 0)
+    whole = joiner.close()
+    if whole is not None:
+        yield whole
+
+
+class _Joiner:
+    """The entry that is being read, with the lines that have joined it so far."""
+
+    def __init__(self, read: Format, unreadable: Callable[[Line], None]) -> None:
+        self._read, self._unreadable = read, unreadable
+        self._entry: Entry | None = None
+        self._dated = False
+        self._more: list[str] = []
+        self._last = IDLE
+
+    def take(self, line: Line) -> Placed | None:
+        """Read a line; the entry before it is returned when the line begins another."""
+        blank = not line.text.strip()
+        found = None if blank else self._read(line.text)
+        whole = None
+        if found is None:
+            if not blank:
+                self._unreadable(line)
+        elif isinstance(found, Continued) and self._joins(found.text):
+            self._more.append(found.text)
+        else:
+            whole = self.close()
+            self._dated = isinstance(found, Entry)
+            self._entry = found if isinstance(found, Entry) else _undated(found.text)
+        self._last = line
+        return whole
+
+    def close(self) -> Placed | None:
+        """The entry that was being read, as it is now."""
+        if self._entry is None:
+            return None
+        whole = Placed(closed(self._entry, self._more), self._last.end, self._last.number)
+        self._entry, self._more = None, []
+        return whole
+
+    def _joins(self, text: str) -> bool:
+        """Whether a line without a date goes on with the entry before it."""
+        if self._entry is None or len(self._more) >= _JOINED_LINES:
+            return False
+        if self._dated or continues(text):
+            return True
+        # In a text without dates, only the end of a traceback stands at the left and belongs to it.
+        before = [self._entry.message, *self._more]
+        return any(line.startswith("Traceback ") for line in before) and (
+            exception_of(text) is not None and exception_of("\n".join(self._more)) is None
+        )
+
+
+def _undated(text: str) -> Entry:
+    return Entry(None, None, None, shape(text) or "(empty)", text, {}, None)

@@ -1,0 +1,243 @@
+"""From lines to entries, whatever wrote them.
+
+Idea: a format turns one line into an entry, into "goes on with the one before", or into nothing;
+which format a file has is seen in its first lines. JSON of structlog, python-json-logger, pino,
+bunyan, Docker and the journal, logfmt, and plain text. Pure.
+Called by: ``ship``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from nucleus_logging.collector.shipping.moments import moment
+from nucleus_logging.collector.shipping.plain import LEVELS, begins, continues, exception_of, shape
+
+__all__ = ["CONTINUED", "FORMATS", "Continued", "Entry", "Format", "closed", "recognise"]
+
+
+class Entry(NamedTuple):
+    """One entry of a log. ``date`` in seconds since 1970; ``stack`` as printed."""
+
+    date: float | None
+    level: str | None
+    logger: str | None
+    name: str
+    message: str
+    fields: dict[str, object]
+    stack: str | None
+
+
+class Continued(NamedTuple):
+    """A line that belongs to the entry before."""
+
+    text: str
+
+
+CONTINUED = Continued
+Format = Callable[[str], Entry | Continued | None]
+
+_TIMES = ("timestamp", "time", "@timestamp", "ts", "asctime", "datetime", "date", "t")
+_MESSAGES = ("message", "msg", "MESSAGE", "log")
+_LEVELS = ("level", "levelname", "severity", "lvl", "log.level", "loglevel")
+_LOGGERS = ("logger", "logger_name", "log.logger", "name", "module", "component")
+_STACKS = ("exception", "exc_info", "stack", "stack_trace", "exc_text", "error.stack_trace")
+# Whose machine it was is not sent: promise 5.
+_PRIVATE = {"hostname", "host", "host.name", "pid", "process", "v", "levelno"}
+_PINO = {10: "debug", 20: "debug", 30: "info", 40: "warning", 50: "error", 60: "critical"}
+_PYTHON = {10: "debug", 20: "info", 30: "warning", 40: "error", 50: "critical"}
+_SYSLOG = ("critical", "critical", "critical", "error", "warning", "info", "info", "debug")
+_PAIR = re.compile(r'\s*([A-Za-z_@][\w.@/-]*)=("(?:[^"\\]|\\.)*"|[^\s"]*)(?=\s|$)')
+
+
+def recognise(lines: Sequence[str]) -> str:
+    """The name of the format that most of some first lines have; ``plain`` when none is."""
+    lines = [line for line in lines if line.strip()][:50]
+    counts = {"json": 0, "docker": 0, "journal": 0, "logfmt": 0}
+    for line in lines:
+        value = _object(line)
+        if value is not None:
+            counts[_kind(value)] += 1
+        elif logfmt(line) is not None:
+            counts["logfmt"] += 1
+    best = max(counts, key=lambda name: counts[name])
+    return best if lines and counts[best] * 2 >= len(lines) else "plain"
+
+
+def json_line(line: str) -> Entry | Continued | None:
+    """An object a line, by structlog, python-json-logger, pino, bunyan and their like."""
+    value = _object(line)
+    return None if value is None else _entry(value)
+
+
+def docker(line: str) -> Entry | Continued | None:
+    """Docker's json-file: an object that wraps a line of whatever form, with its time."""
+    value = _object(line)
+    if value is None or not isinstance(value.get("log"), str):
+        return None
+    text = str(value["log"]).rstrip("\n")
+    inner = _object(text)
+    entry = _entry(inner) if inner is not None else plain(text)
+    if isinstance(entry, Entry) and entry.date is None:
+        entry = entry._replace(date=moment(value.get("time")))
+    return entry
+
+
+def journal(line: str) -> Entry | Continued | None:
+    """``journalctl -o json``: the message, its priority, the unit; nothing about the machine."""
+    value = _object(line)
+    if value is None:
+        return None
+    said = value.get("MESSAGE")
+    if isinstance(said, list):  # bytes that are no UTF-8, as numbers
+        numbers = [number for number in said if isinstance(number, int) and 0 <= number < 256]
+        said = bytes(numbers).decode("utf-8", "replace")
+    priority = str(value.get("PRIORITY", ""))
+    level = _SYSLOG[int(priority)] if priority in set("01234567") else None
+    source = value.get("SYSLOG_IDENTIFIER") or value.get("_SYSTEMD_UNIT")
+    unit = value.get("_SYSTEMD_UNIT")
+    return Entry(
+        moment(value.get("__REALTIME_TIMESTAMP")),
+        level,
+        str(source) if source else None,
+        shape(str(said or "")),
+        str(said or ""),
+        {"unit": unit} if unit else {},
+        None,
+    )
+
+
+def logfmt(line: str) -> Entry | Continued | None:
+    """``key=value key="value"`` from end to end, two pairs at least."""
+    fields: dict[str, object] = {}
+    place = 0
+    while found := _PAIR.match(line, place):
+        place = found.end()
+        value = found[2]
+        fields[found[1]] = (
+            re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else _number(value)
+        )
+    return None if len(fields) < 2 or line[place:].strip() else _entry(fields)
+
+
+def plain(line: str) -> Entry | Continued | None:
+    """Text: an entry where a date or a level stands in front, else a line that continues one."""
+    found = begins(line)
+    if found is None or continues(line):
+        return Continued(line)
+    return Entry(
+        found.date,
+        found.level,
+        found.logger,
+        shape(found.message) or "(empty)",
+        found.message,
+        found.fields,
+        None,
+    )
+
+
+FORMATS: dict[str, Format] = {
+    "json": json_line,
+    "docker": docker,
+    "journal": journal,
+    "logfmt": logfmt,
+    "plain": plain,
+}
+
+
+def closed(entry: Entry, more: Sequence[str]) -> Entry:
+    """An entry with the lines that followed it: a traceback becomes its stack."""
+    if not more:
+        return entry
+    text = "\n".join(more)
+    raised = exception_of(text) if "Traceback " in text or "\tat " in text else None
+    if raised is None:
+        return entry._replace(message=f"{entry.message}\n{text}")
+    start = next((i for i, line in enumerate(more) if line.startswith("Traceback ")), 0)
+    message = "\n".join([entry.message, *more[:start]])
+    return entry._replace(
+        level=entry.level or "error", message=message, stack="\n".join(more[start:])
+    )
+
+
+def _entry(value: dict[str, object]) -> Entry:
+    """The entry of an object with the usual keys; what is not one of them becomes a field."""
+    fields = {key: one for key, one in value.items() if key not in _PRIVATE}
+    pino = "pid" in value and "hostname" in value
+    date = moment(_take(fields, _TIMES))
+    level = _level(_take(fields, _LEVELS), _PINO if pino else _PYTHON)
+    event = fields.pop("event", None)
+    message = _take(fields, _MESSAGES)
+    logger = _take(fields, _LOGGERS)
+    stack = _take(fields, _STACKS)
+    error = fields.pop("err", None)
+    if isinstance(error, dict):
+        stack = stack or error.pop("stack", None)
+        fields["err"] = error
+    elif error is not None:
+        fields["err"] = error
+    if isinstance(stack, (dict, list)):
+        stack = json.dumps(stack)
+    text = _text(event if message is None else message)
+    # An `event` is a name as it stands; a message has its values in it.
+    name = _text(event)[:200] if isinstance(event, str) and event else shape(text)
+    return Entry(
+        date,
+        level,
+        _text(logger) or None,
+        name or "(empty)",
+        text,
+        fields,
+        _text(stack) or None,
+    )
+
+
+def _kind(value: dict[str, object]) -> str:
+    if "log" in value and "stream" in value:
+        return "docker"
+    return "journal" if "__REALTIME_TIMESTAMP" in value else "json"
+
+
+def _take(fields: dict[str, object], names: Sequence[str]) -> object:
+    """The first of these that is there; it is one no longer."""
+    for name in names:
+        if name in fields and not isinstance(fields[name], (dict, list)):
+            return fields.pop(name)
+    return None
+
+
+def _level(value: object, numbers: dict[int, str]) -> str | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str) and value.isdecimal():
+        value = int(value[:6])
+    if isinstance(value, (int, float)):
+        return numbers.get(int(value) // 10 * 10)
+    return LEVELS.get(value.lower()) or value.lower()[:32] if isinstance(value, str) else None
+
+
+def _object(line: str) -> dict[str, object] | None:
+    line = line.strip()
+    if not line.startswith("{"):
+        return None
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _number(text: str) -> object:
+    if not text.isascii() or not text[:1].isdecimal() or len(text) > 15:
+        return text
+    try:
+        return int(text) if text.isdecimal() else float(text)
+    except ValueError:
+        return text
+
+
+def _text(value: object) -> str:
+    return "" if value is None else value if isinstance(value, str) else json.dumps(value)

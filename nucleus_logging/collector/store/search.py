@@ -1,0 +1,189 @@
+"""Finding events: conditions as SQL, pages newest first, never longer than it may take.
+
+Idea: a page is read either through the index of a rare value (a session, a user, a group, a high
+level), or by walking the events from new to old, a window at a time; when the time is up the page
+ends where the walk stands, and its cursor goes on from there. So every call is short, whatever is
+asked of however many events.
+Owns: the translation of conditions, the walk, the cursor.
+Called by: ``store.sqlite``.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+from nucleus_logging.collector.query import COLUMNS
+from nucleus_logging.collector.store import Found, Stored
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from nucleus_logging.collector.query import Condition, Query
+
+__all__ = ["page", "range_of_keys", "since_seq", "where"]
+
+_FIELDS = ", ".join(Stored._fields)
+_INDEXED = ("session", "user", "fingerprint", "level")  # the rarest first
+_LEVELS = ("warning", "error", "critical")
+_HIGH_LEVELS = "level IN ('warning', 'error', 'critical')"
+_FIRST_WINDOW, _LAST_WINDOW = 1_000, 32_000
+_TOP = b"\xff" * 9  # above every key
+
+
+def page(
+    connection: sqlite3.Connection,
+    query: Query,
+    before: bytes | None,
+    limit: int,
+    seconds: float | None,
+) -> Found:
+    """The newest events that fulfil a query, those below a key, within a time."""
+    low, high = range_of_keys(query)
+    if before is not None and before < high:
+        high = before
+    source, source_values = _source(query.conditions)
+    condition, values = where(query.conditions)
+    end = None if seconds is None else time.monotonic() + seconds
+    rows: list[tuple[object, ...]] = []
+    window = _FIRST_WINDOW
+    while len(rows) < limit:
+        bottom = connection.execute(
+            f"SELECT key FROM {source} AND key >= ? AND key < ? ORDER BY key DESC LIMIT 1 OFFSET ?",
+            (*source_values, low, high, window),
+        ).fetchone()
+        rows += connection.execute(
+            f"SELECT key, {_FIELDS} FROM {source} AND key >= ? AND key < ?{condition}"
+            " ORDER BY key DESC LIMIT ?",
+            (
+                *source_values,
+                low if bottom is None else bottom[0],
+                high,
+                *values,
+                limit - len(rows),
+            ),
+        ).fetchall()
+        if bottom is None:
+            return _found(rows, limit, None)
+        high, window = bottom[0], min(window * 2, _LAST_WINDOW)
+        if end is not None and time.monotonic() >= end:
+            break
+    return _found(rows, limit, high)
+
+
+def since_seq(
+    connection: sqlite3.Connection,
+    conditions: Sequence[Condition],
+    after: int,
+    until: int,
+    limit: int,
+) -> list[Stored]:
+    """Events in the order of storing, ``after < seq <= until``."""
+    condition, values = where(conditions)
+    rows = connection.execute(
+        f"SELECT {_FIELDS} FROM events WHERE seq > ? AND seq <= ?{condition} ORDER BY seq LIMIT ?",
+        (after, until, *values, limit),
+    )
+    return [stored(row) for row in rows]
+
+
+def stored(row: Sequence[object]) -> Stored:
+    """A row of ``Stored``'s columns with its JSON read."""
+    return Stored._make((*row[:-2], _object(row[-2]), _object(row[-1])))
+
+
+def range_of_keys(query: Query) -> tuple[bytes, bytes]:
+    """The keys from a query's first date to before its last."""
+    low = b"" if query.since is None else max(0, query.since).to_bytes(8, "big")
+    high = _TOP if query.until is None else max(0, query.until).to_bytes(8, "big")
+    return low, high
+
+
+def where(conditions: Sequence[Condition]) -> tuple[str, list[str]]:
+    """SQL that begins with AND, and its values: fields combined, one field's values either."""
+    wanted: dict[str, list[tuple[str, list[str]]]] = {}
+    clauses, values = [], []
+    for condition in conditions:
+        sql, given = _one(condition)
+        if condition.negated:
+            clauses.append(f"NOT coalesce({sql}, 0)")
+            values += given
+        elif condition.field:
+            wanted.setdefault(condition.field, []).append((sql, given))
+        else:
+            clauses.append(sql)
+            values += given
+    for either in wanted.values():
+        clauses.append("(" + " OR ".join(sql for sql, _ in either) + ")")
+        values += [value for _, given in either for value in given]
+    return "".join(f" AND {clause}" for clause in clauses), values
+
+
+def _one(condition: Condition) -> tuple[str, list[str]]:
+    field, value = condition.field, condition.value
+    if not field:
+        # In the payload's text a quote or a newline is escaped.
+        pattern = f"%{_like(value)}%"
+        in_json = f"%{_like(json.dumps(value, ensure_ascii=False)[1:-1])}%"
+        return (
+            "(name LIKE ? ESCAPE '\\' OR payload LIKE ? ESCAPE '\\')",
+            [pattern, in_json],
+        )
+    paths: list[str] = []
+    if field in COLUMNS:
+        expression = field
+    elif field.startswith("payload."):
+        key = field[len("payload.") :]
+        # Ours are flat, with dots in their keys; other clients nest.
+        expression = "coalesce(" + ", ".join([_VALUE.format("payload")] * 2) + ")"
+        paths = [f'$."{key}"'] * 4 + ["$" + "".join(f'."{part}"' for part in key.split("."))] * 4
+    else:
+        expression, paths = _VALUE.format("facts"), [f'$."{field}"'] * 4
+    if condition.is_pattern:
+        return f"{expression} GLOB ?", [*paths, _glob(value)]
+    return f"{expression} = ?", [*paths, value]
+
+
+_VALUE = (
+    "CASE WHEN json_type({0}, ?) = 'true' THEN 'true' WHEN json_type({0}, ?) = 'false' THEN 'false'"
+    " WHEN json_type({0}, ?) IS NOT NULL THEN CAST(json_extract({0}, ?) AS TEXT) END"
+)
+
+
+def _source(conditions: Sequence[Condition]) -> tuple[str, list[str]]:
+    """Where to walk: an index of events that share a rare value, or the one of all keys."""
+    wanted = [c for c in conditions if not c.negated]
+    for field in _INDEXED:
+        values = [c.value for c in wanted if c.field == field]
+        exact = not any(c.is_pattern for c in wanted if c.field == field)
+        if len(values) == 1 and exact and (field != "level" or values[0] in _LEVELS):
+            # For levels the index holds only the high ones, and SQLite wants to hear it.
+            known = f" AND {_HIGH_LEVELS}" if field == "level" else ""
+            return f"events INDEXED BY events_{field} WHERE {field} = ?{known}", values
+    return "events INDEXED BY sqlite_autoindex_events_1 WHERE 1", []
+
+
+def _glob(value: str) -> str:
+    return "".join(f"[{char}]" if char in "?[" else char for char in value)
+
+
+def _like(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def _object(text: object) -> object:
+    if not isinstance(text, str):
+        return {}
+    value = json.loads(text)
+    return value if isinstance(value, dict) else {"value": value}
+
+
+def _found(rows: list[tuple[object, ...]], limit: int, high: bytes | None) -> Found:
+    """The page; it goes on below its last event when full, below the walk's end when not."""
+    cursor = high
+    if len(rows) >= limit:
+        last = rows[-1][0]
+        cursor = last if isinstance(last, bytes) else None
+    return Found([stored(row[1:]) for row in rows], cursor)

@@ -1,0 +1,276 @@
+"""The embedded store: one SQLite file in WAL mode, one connection that writes, others that read.
+
+Idea: a group of rows is one transaction; a row whose key is there already is left out by a unique
+index. The key begins with the event's date, so that inserting touches the end of that index and not
+random pages of it.
+Owns: the file, its permissions, the connections, the writing.
+Called by: ``writer`` on its thread (``append``), everybody for reading.
+
+Durability: WAL with ``synchronous=NORMAL``. What is committed survives the death of this process at
+any moment; a power cut may take the last moments before it. The database is never left unreadable
+by either.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from contextlib import closing, contextmanager, suppress
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nucleus_logging.collector.store import (
+    Row,
+    Stored,
+    StoreError,
+    StoreUnusableError,
+    figures,
+    search,
+)
+from nucleus_logging.collector.store.schema import APPLICATION, FORM, SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from nucleus_logging.collector.query import Condition, Query
+    from nucleus_logging.collector.store import Found, Json
+
+__all__ = ["SqliteStore"]
+
+_ROWS_AT_ONCE = 32
+_VALUES = f"({','.join('?' * len(Row._fields))})"
+_INSERT = f"INSERT INTO events ({','.join(Row._fields)}) VALUES %s ON CONFLICT DO NOTHING"
+_INSERT_ONE = _INSERT % _VALUES
+_INSERT_MANY = _INSERT % ",".join([_VALUES] * _ROWS_AT_ONCE)
+_PRUNE = "DELETE FROM events WHERE seq IN (SELECT seq FROM events ORDER BY seq LIMIT ?)"
+_PRUNE_OLD = f"{_PRUNE} AND received < ?"
+_VACUUM_PAGES = 256
+_SELECT = f"SELECT {', '.join(Stored._fields)} FROM events"
+
+
+class SqliteStore:
+    """Events in one SQLite file.
+
+    Args:
+        path: the database file; made, readable by its owner alone, when it is not there.
+        read_only: open what is there for reading, beside a running collector or after it.
+
+    Raises:
+        StoreUnusableError: the file cannot be opened or written, or is not a collector's database.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, read_only: bool = False) -> None:
+        self.path = Path(path)
+        self._read_only = read_only
+        self._lock = threading.Lock()
+        self._writing: sqlite3.Connection | None = None
+        try:
+            if not read_only:
+                self._create_file()
+            with closing(self._connect()) as connection:
+                self._check_form(connection)
+            if not read_only:
+                self._writing = self._connect()
+        except (sqlite3.Error, OSError) as error:
+            raise StoreUnusableError(f"cannot use {self.path} as a database: {error}") from error
+
+    def append(self, rows: Sequence[Row]) -> int:
+        """Commit one group of rows; see ``Store.append``."""
+        with self._transaction() as connection:
+            before = connection.total_changes
+            # Many rows a statement: faster than `executemany`, and the interpreter is free for
+            # who parses the next group; between single rows it would be fought over.
+            whole = len(rows) - len(rows) % _ROWS_AT_ONCE
+            for start in range(0, whole, _ROWS_AT_ONCE):
+                group = rows[start : start + _ROWS_AT_ONCE]
+                connection.execute(_INSERT_MANY, list(chain.from_iterable(group)))
+            connection.executemany(_INSERT_ONE, rows[whole:])
+            return connection.total_changes - before
+
+    def prune(self, *, received_before: int | None, max_bytes: int | None, rows: int) -> int:
+        """Remove a slice of the oldest; see ``Store.prune``. The file shrinks as well."""
+        too_old = received_before is not None and self._oldest_received() < received_before
+        if not too_old and (max_bytes is None or self._used_bytes() <= max_bytes):
+            return 0
+        with self._transaction() as connection:
+            if too_old:
+                removed = connection.execute(_PRUNE_OLD, (rows, received_before)).rowcount
+            else:
+                removed = connection.execute(_PRUNE, (rows,)).rowcount
+            first = connection.execute("SELECT key FROM events ORDER BY key LIMIT 1").fetchone()
+            if first is not None:
+                figures.forget_before(connection, int.from_bytes(first[0][:8], "big"))
+        with self._lock, suppress(sqlite3.Error):
+            # As a script, because `execute` takes one step, and that is one page.
+            connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
+        return removed
+
+    def events(
+        self,
+        *,
+        app: str | None = None,
+        type: str | None = None,
+        name: str | None = None,
+        session: str | None = None,
+        after: int = 0,
+        limit: int | None = None,
+    ) -> Iterator[Stored]:
+        """Read events back; see ``Store.events``. What is committed while reading is not seen."""
+        where, values = _where({"app": app, "type": type, "name": name, "session": session})
+        sql = f"{_SELECT} WHERE seq > ?{where} ORDER BY seq LIMIT ?"
+        with self._reading() as connection:
+            for row in connection.execute(sql, (after, *values, -1 if limit is None else limit)):
+                yield search.stored(row)
+
+    def count(
+        self, *, app: str | None = None, type: str | None = None, name: str | None = None
+    ) -> int:
+        """Count events; see ``Store.count``."""
+        where, values = _where({"app": app, "type": type, "name": name})
+        with self._reading() as connection:
+            (count,) = connection.execute(
+                f"SELECT count(*) FROM events WHERE 1{where}", values
+            ).fetchone()
+        return int(count)
+
+    def search(
+        self,
+        query: Query,
+        *,
+        before: bytes | None = None,
+        limit: int = 100,
+        seconds: float | None = None,
+    ) -> Found:
+        """Find the newest events that fulfil a query; see ``Store.search``."""
+        with self._reading() as connection:
+            return search.page(connection, query, before, limit, seconds)
+
+    def last_seq(self) -> int:
+        """The number of the event stored last; see ``Store.last_seq``."""
+        with self._reading() as connection:
+            (seq,) = connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
+        return int(seq)
+
+    def since(
+        self, conditions: Sequence[Condition], *, after: int, until: int, limit: int
+    ) -> list[Stored]:
+        """Read what has been stored since; see ``Store.since``."""
+        with self._reading() as connection:
+            return search.since_seq(connection, conditions, after, until, limit)
+
+    def apps(self) -> list[Json]:
+        """All apps, the one heard of last first; see ``figures.apps``."""
+        with self._reading() as connection:
+            return figures.apps(connection)
+
+    def stats(
+        self, *, app: str | None, since: int, until: int, buckets: int = 120
+    ) -> dict[str, Json]:
+        """Figures of a range of dates; see ``figures.stats``."""
+        with self._reading() as connection:
+            return figures.stats(connection, app, since, until, buckets)
+
+    def errors(self, *, app: str | None, since: int, until: int, buckets: int = 40) -> list[Json]:
+        """Groups of errors; see ``figures.error_groups``."""
+        with self._reading() as connection:
+            return figures.error_groups(connection, app, since, until, buckets)
+
+    def roll_up(self, rows: int) -> bool:
+        """Add new events to the figures; see ``Store.roll_up``."""
+        with self._transaction() as connection:
+            return figures.roll_up(connection, rows)
+
+    def close(self) -> None:
+        """Close the writing connection, which also folds the WAL back into the file; idempotent."""
+        with self._lock:
+            if self._writing is not None:
+                with suppress(sqlite3.Error):
+                    self._writing.close()
+                self._writing = None
+
+    def _oldest_received(self) -> float:
+        with self._reading() as connection:
+            row = connection.execute(f"{_SELECT} ORDER BY seq LIMIT 1").fetchone()
+        return float("inf") if row is None else float(Stored._make(row).received)
+
+    def _used_bytes(self) -> int:
+        with self._reading() as connection:
+            sizes = ("page_count", "freelist_count", "page_size")
+            pages, free, size = (
+                connection.execute(f"PRAGMA {name}").fetchone()[0] for name in sizes
+            )
+        return int((pages - free) * size)
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with closing(self._connect()) as connection:
+                yield connection
+        except sqlite3.Error as error:
+            raise StoreError(str(error)) from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            connection = self._writing
+            if connection is None:
+                raise StoreError("the database is closed")
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                connection.execute("COMMIT")
+            except sqlite3.Error as error:
+                with suppress(sqlite3.Error):
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                raise StoreError(str(error)) from error
+
+    def _create_file(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        # By hand, because SQLite would use the umask; its -wal and -shm files take this file's
+        # mode.
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+    def _connect(self) -> sqlite3.Connection:
+        mode = "ro" if self._read_only else "rw"
+        connection = sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            timeout=5.0,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA temp_store = MEMORY")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _check_form(self, connection: sqlite3.Connection) -> None:
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (form,) = connection.execute("PRAGMA user_version").fetchone()
+        if (application, form) == (APPLICATION, FORM):
+            return
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if application == APPLICATION:
+            raise StoreUnusableError(
+                f"{self.path} has form {form} of the database, this version reads {FORM}"
+            )
+        if tables or self._read_only:
+            raise StoreUnusableError(f"{self.path} is not a collector's database")
+        # Has to be said before the first table; without it a pruned file would keep its size.
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION};"
+            f" PRAGMA user_version = {FORM}; COMMIT;"
+        )
+
+
+def _where(wanted: dict[str, str | None]) -> tuple[str, list[str]]:
+    given = {column: value for column, value in wanted.items() if value is not None}
+    return "".join(f" AND {column} = ?" for column in given), list(given.values())

@@ -1,0 +1,197 @@
+"""Group commits: one thread that turns what has arrived meanwhile into one transaction.
+
+Idea: while a group is being committed, the next one gathers; so a lone message waits for one short
+commit, and a flood shares them. Whoever submitted learns of the commit, or of its failure, on its
+own event loop.
+Owns: the writing thread, its queue, when old events are removed, the one line on stderr when the
+database stops or starts working.
+Called by: ``ingest`` (commit), ``server`` (start, stop).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from nucleus_logging.collector.store import Row, Store, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from nucleus_logging.collector.settings import Settings
+
+__all__ = ["Writer"]
+
+_GROUP_ROWS = 20_000  # bounds how long one transaction, and so its acknowledgements, can take
+_NEVER = float("inf")
+_ROLL_ROWS = 2_000  # of one slice: some milliseconds
+_ROLL_SECONDS = 0.25  # that figures are behind, when there is time
+_PRUNE_SECONDS = 10.0  # between looks for what has to go
+_SLICE_SECONDS = 0.02  # what removing may hold up commits for, at a time
+_SLICE_ROWS = 200  # a first guess, adapted to the machine
+
+
+class _Submission(NamedTuple):
+    rows: Sequence[Row]
+    loop: asyncio.AbstractEventLoop
+    committed: asyncio.Future[None]
+
+
+class Writer:
+    """Commits rows to a store, on a thread of its own.
+
+    Args:
+        store: appended to by this writer alone.
+        settings: how long, and how much, is kept.
+    """
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self.stored = 0
+        self.duplicates = 0
+        self.failures = 0
+        self.pruned = 0
+        self._store = store
+        self._retain_ms = None if settings.retain is None else int(settings.retain * 86_400_000)
+        self._max_bytes = None if settings.max_size is None else int(settings.max_size * 1_000_000)
+        self._watchers: list[Callable[[], None]] = []
+        self._slice_rows = _SLICE_ROWS
+        self._roll_at = 0.0
+        self._prune_at = _NEVER if settings.retain is settings.max_size is None else 0.0
+        self._failing = False
+        self._queue: queue.SimpleQueue[_Submission | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(
+            target=self._run, name="nucleus-collector-writer", daemon=True
+        )
+        self._thread.start()
+
+    def commit(self, rows: Sequence[Row]) -> asyncio.Future[None]:
+        """Have these rows committed; the future of the running loop is done when they are.
+
+        The future's exception is a ``StoreError`` when the database did not take them.
+        """
+        loop = asyncio.get_running_loop()
+        committed: asyncio.Future[None] = loop.create_future()
+        self._queue.put(_Submission(rows, loop, committed))
+        return committed
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Have this called, on the writing thread, whenever there are new events."""
+        self._watchers.append(watcher)
+
+    def stop(self) -> None:
+        """Commit what was submitted, end the thread."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (group := self._gather()) is not None:
+            if group:
+                self._commit(group)
+            now = time.monotonic()
+            if now >= self._roll_at:
+                self._roll_up()
+            if now >= self._prune_at:
+                self._prune()
+
+    def _gather(self) -> list[_Submission] | None:
+        """What has arrived meanwhile; empty when other work is due, None at the end."""
+        group: list[_Submission] = []
+        rows = 0
+        while rows < _GROUP_ROWS:
+            try:
+                if group:
+                    item = self._queue.get_nowait()
+                else:
+                    item = self._queue.get(timeout=self._until_due())
+            except queue.Empty:
+                break
+            if item is None:
+                if not group:
+                    return None
+                self._queue.put(None)  # the end comes after this group
+                break
+            group.append(item)
+            rows += len(item.rows)
+        return group
+
+    def _commit(self, group: list[_Submission]) -> None:
+        rows = group[0].rows if len(group) == 1 else [row for item in group for row in item.rows]
+        error: StoreError | None = None
+        try:
+            added = self._store.append(rows)
+        except StoreError as caught:
+            error = caught
+            self.failures += 1
+        else:
+            self.stored += added
+            self.duplicates += len(rows) - added
+            if added:
+                self._roll_at = min(self._roll_at, time.monotonic() + _ROLL_SECONDS)
+        self._tell(error)
+        # One wake-up a loop, not one a message.
+        for loop in {item.loop for item in group}:
+            mine = [item.committed for item in group if item.loop is loop]
+            try:
+                loop.call_soon_threadsafe(_settle, mine, error)
+            except RuntimeError:
+                pass  # that loop has closed: nobody is left to be told
+        if error is None:
+            for watcher in self._watchers:
+                watcher()
+
+    def _until_due(self) -> float | None:
+        due = min(self._roll_at, self._prune_at)
+        return None if due == _NEVER else max(0.0, due - time.monotonic())
+
+    def _roll_up(self) -> None:
+        """Add one slice of new events to the figures; the next one after other work."""
+        more = False
+        try:
+            more = self._store.roll_up(_ROLL_ROWS)
+        except StoreError as error:
+            self._tell(error)
+        self._roll_at = 0.0 if more else _NEVER
+
+    def _prune(self) -> None:
+        """Remove one slice of what is too old or too much; the next one after other work."""
+        now = time.monotonic()
+        oldest = None if self._retain_ms is None else int(time.time() * 1000) - self._retain_ms
+        removed = 0
+        try:
+            removed = self._store.prune(
+                received_before=oldest, max_bytes=self._max_bytes, rows=self._slice_rows
+            )
+        except StoreError as error:
+            self._tell(error)
+        self.pruned += removed
+        took = time.monotonic() - now
+        if took > _SLICE_SECONDS:
+            self._slice_rows = max(10, self._slice_rows // 2)
+        elif took < _SLICE_SECONDS / 4:
+            self._slice_rows = min(_SLICE_ROWS * 20, self._slice_rows * 2)
+        self._prune_at = time.monotonic() + (0.0 if removed else _PRUNE_SECONDS)
+
+    def _tell(self, error: StoreError | None) -> None:
+        if (error is not None) == self._failing:
+            return
+        self._failing = error is not None
+        text = (
+            f"nothing is acknowledged until it can be written again: {error}"
+            if error
+            else "written again"
+        )
+        print(f"nucleus-logging: database: {text}", file=sys.stderr, flush=True)
+
+
+def _settle(futures: list[asyncio.Future[None]], error: StoreError | None) -> None:
+    for future in futures:
+        if future.done():
+            continue
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)

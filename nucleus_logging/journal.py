@@ -1,0 +1,401 @@
+"""The journal: events on disk until they are acknowledged, in append-only segments.
+
+A segment is a file of one JSON object a line, written by one process, which holds an exclusive
+``flock`` on it for as long as it lives. Events are written as they are sent (less what `Facts`
+adds), each line closing with a checksum; ids of acknowledged events are appended behind them.
+A segment all of whose events are acknowledged is deleted; one whose lock can be had belongs to
+nobody any more and is adopted, by exactly one process.
+
+Two parties write. The worker stores, in one write, what has not been acknowledged within a
+moment. Callers write errors themselves, and what memory has no room for; they take no lock:
+a caller registers with the segment, looks whether it has been sealed meanwhile, writes with
+one ``O_APPEND`` write and signs off. The worker seals a segment before it looks for writers,
+so one of the two always sees the other. A segment that is large enough is left for the next one
+by whoever comes first, so that none outgrows its size while the worker is busy.
+
+Everything else here belongs to the worker's thread. Nothing here logs or raises: a disk that
+fails makes `Journal.broken` true until a segment can be created again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from itertools import count
+from typing import TYPE_CHECKING
+
+from nucleus_logging import segment as files
+from nucleus_logging.events import ERROR, INIT, PLAIN, Event, Facts
+from nucleus_logging.lines import closing_line, json_line
+from nucleus_logging.orphans import Orphans, set_aside
+from nucleus_logging.session import new_prefix
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from nucleus_logging.diagnostics import Diagnostics
+    from nucleus_logging.options import Options
+    from nucleus_logging.segment import Segment
+
+_FSYNC_INTERVAL = 1.0
+_RETRY_INTERVAL = 1.0
+_SEGMENT_BYTES = 1024 * 1024
+_KINDS = {"error": ERROR, "init": INIT}
+
+
+class Journal:
+    """The segments that this process holds: its own, and those that it has adopted.
+
+    Args:
+        directory: where the segments of this app id and endpoint live; created when needed.
+        options: ``spool_limit`` (bytes), ``overflow``, ``max_age`` (seconds).
+        facts: of this installation; written into each segment once they are known.
+        diagnostics: where failures are told, once for each time that the disk fails.
+    """
+
+    def __init__(
+        self, directory: str, options: Options, facts: Facts, diagnostics: Diagnostics
+    ) -> None:
+        self.directory = directory
+        self.options = options
+        self.facts = facts
+        self._diagnostics = diagnostics
+        self._segment_bytes = max(16 * 1024, min(_SEGMENT_BYTES, options.spool_limit // 16))
+        # By generation, from the oldest on. That of the active one is in `_generation`; a number
+        # whose segment does not exist yet is whoever comes first's to create.
+        self._own: dict[int, Segment] = {}
+        self._generation = 1
+        self._name = f"{time.time_ns():020d}-{os.getpid()}-{new_prefix()}"
+        self._numbers = count()
+        self.orphans = Orphans(directory, diagnostics)
+        self.broken = False
+        self._told = False
+        self._retry_at = 0.0
+        self._sync_at = 0.0
+        self.last_error: str | None = None
+
+    @property
+    def active(self) -> Segment | None:
+        """The segment that is being written, if there is one."""
+        return self._own.get(self._generation)
+
+    @property
+    def segments(self) -> list[Segment]:
+        """This process's own segments, oldest first."""
+        return list(self._own.copy().values())
+
+    def all(self) -> list[Segment]:
+        """Return all segments that this process holds."""
+        return [*self.segments, *self.orphans.all()]
+
+    @property
+    def size(self) -> int:
+        """The size of all segments that this process holds."""
+        return sum(segment.size for segment in self.all())
+
+    def full(self) -> bool:
+        """Tell whether ``spool_limit`` has been reached."""
+        return self.size > self.options.spool_limit
+
+    # What follows may be called by any thread.
+
+    def enter(self) -> Segment | None:
+        """Register as a writer with the active segment, creating it if there is none.
+
+        Returns:
+            the segment, to be left with `Segment.leave`; None when the journal is broken.
+        """
+        while not self.broken:
+            generation = self._generation
+            segment = self._own.get(generation)
+            if segment is None:
+                segment = self._create(generation)
+                if segment is None:
+                    return None
+            if segment.size < self._segment_bytes:
+                segment.users.append(None)
+                if not segment.sealed:
+                    return segment
+                segment.leave()
+            # A late thread may set it back to a generation that is over: it is passed again.
+            self._generation = generation + 1
+        return None
+
+    def _create(self, generation: int) -> Segment | None:
+        try:
+            created = files.create(
+                self.directory,
+                f"{self._name}-{next(self._numbers):06d}",
+                self.options,
+                self.facts,
+            )
+        except OSError as error:
+            self._fail("cannot open a journal segment", error)
+            return None
+        created.generation = generation
+        segment = self._own.setdefault(generation, created)
+        if segment is not created:
+            created.delete()
+        return segment
+
+    def _fail(self, what: str, error: OSError) -> None:
+        self.broken = True
+        self._retry_at = 0.0
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        self.last_error = f"journal {self.directory}: {what}: {reason}"
+        if not self._told:
+            self._told = True
+            self._diagnostics.say(self.last_error + "; going on in memory")
+
+    def write(self, segment: Segment, data: bytes) -> bool:
+        """Append whole lines to a segment that the caller has entered."""
+        try:
+            segment.write(data)
+        except OSError as error:
+            self._fail("cannot write", error)
+            return False
+        return True
+
+    # What follows is the worker's.
+
+    def revive(self, now: float) -> bool:
+        """Try a broken journal again, at most once a second; tell whether it works."""
+        if not self.broken:
+            return True
+        if now < self._retry_at:
+            return False
+        self.seal()
+        self.broken = False
+        # Creating one writes its first lines.
+        segment = self._create(self._generation)
+        if segment is not None:
+            self._told = False
+            self._diagnostics.say(f"journal {self.directory}: works again")
+            return True
+        self.broken = True
+        self._retry_at = now + _RETRY_INTERVAL
+        return False
+
+    def retry_at(self) -> float | None:
+        """Return when a broken journal is worth another try; None when it works."""
+        return self._retry_at if self.broken else None
+
+    def store(self, events: Iterable[Event]) -> bool:
+        """Write events in one go; each is its segment's from then on.
+
+        Returns:
+            whether they are on disk.
+        """
+        events = [event for event in events if event.segment is None]
+        if not events:
+            return True
+        segment = self.enter()
+        if segment is None:
+            return False
+        try:
+            if self.facts.known and not segment.facts_written:
+                segment.facts_written = True
+                segment.write(json_line({"facts": self.facts.as_dict()}))
+            if not self.write(segment, b"".join([closing_line(event.core) for event in events])):
+                return False
+        except OSError as error:
+            self._fail("cannot write", error)
+            return False
+        finally:
+            segment.leave()
+        for event in events:
+            self.stored(event, segment)
+        return True
+
+    def stored(self, event: Event, segment: Segment) -> None:
+        """Note that a segment holds an event that is in memory."""
+        event.segment = segment
+        segment.held += 1
+        if event.session is not None:
+            event.session.safe = True
+
+    def done(self, events: Iterable[Event]) -> None:
+        """Note that events need the journal no more: acknowledged, or dropped and counted."""
+        touched: dict[int, Segment] = {}
+        for event in events:
+            segment = event.segment
+            if segment is not None:
+                event.segment = None
+                segment.held -= 1
+                segment.finished.append(event.id)
+                touched[id(segment)] = segment
+        for segment in touched.values():
+            self._write_finished(segment)
+
+    def _write_finished(self, segment: Segment) -> None:
+        finished = segment.finished
+        line = json_line({"ack": finished})
+        try:
+            segment.write(line)
+        except OSError as error:
+            if segment is self.active:
+                self._fail("cannot write", error)
+            return
+        segment.acknowledged.update(finished)
+        segment.finished = []
+
+    def tidy(self, now: float, quiet: bool, admission: int) -> bool:
+        """Roll a segment that is large enough, delete those that nothing needs any more.
+
+        Args:
+            now: monotonic seconds.
+            quiet: nothing is in memory, so that the active segment may go as well.
+            admission: how often the worker has emptied the buffer so far, from 1.
+
+        Returns:
+            whether there is something to delete in the next turn.
+        """
+        active = self.active
+        if active is not None:
+            active.absorb()
+            if quiet and active.idle:
+                self.seal()
+        leaving = False
+        for segment in self.segments:
+            segment.absorb()
+            if segment.generation != self._generation:
+                segment.sealed = True
+                if segment.closed(admission) and segment.idle:
+                    self.remove(segment)
+                elif segment.idle:
+                    leaving = True
+        for segment in list(self.orphans.segments):
+            if segment.idle:
+                self.remove(segment)
+        if now >= self._sync_at:
+            for segment in self.segments:
+                if segment.dirty:
+                    self._sync_at = now + _FSYNC_INTERVAL
+                    segment.sync()
+        return leaving
+
+    def wants_sync(self) -> float | None:
+        """Return when the next ``fsync`` is due, None when nothing asks for one."""
+        return self._sync_at if any(segment.dirty for segment in self.segments) else None
+
+    def seal(self) -> None:
+        """Let the active segment be followed by another one."""
+        segment = self.active
+        if segment is not None:
+            self._generation = segment.generation + 1
+            segment.sealed = True
+
+    def remove(self, segment: Segment) -> None:
+        """Delete a segment that nothing needs any more."""
+        if segment.adopted:
+            self.orphans.segments.remove(segment)
+        else:
+            del self._own[segment.generation]
+        segment.delete()
+
+    def take_lost(self) -> list[Segment]:
+        """Return the own segments that hold events and whose files somebody has deleted.
+
+        The active one is among them also while it holds none: it must not be written any more.
+        """
+        active = self.active
+        lost = [
+            segment
+            for segment in self.segments
+            if (segment.held or segment is active) and segment.lost()
+        ]
+        if not lost:
+            return []
+        self.last_error = f"journal {self.directory}: removed while in use"
+        self._diagnostics.say(self.last_error, once="journal:removed")
+        if active in lost:
+            self.seal()
+        return lost
+
+    def spill(self, events: list[Event]) -> bool:
+        """Keep events on disk alone, to be read back in their order when memory has room."""
+        if not self.store(events):
+            return False
+        for event in events:
+            segment = event.segment
+            assert segment is not None
+            event.segment = None
+            segment.held -= 1
+            segment.put_by(event.number)
+        return True
+
+    def backlog(self) -> int | None:
+        """Return the number of the oldest own event that is on disk alone; None without one."""
+        low: int | None = None
+        for segment in self.segments:
+            segment.absorb()
+            if segment.unread and (low is None or segment.low < low):
+                low = segment.low
+        return low
+
+    def unread(self) -> int:
+        """Return how many events are on disk alone, adopted ones included."""
+        return sum(segment.unread + len(segment.carried) for segment in self.all())
+
+    def read_back(self, live: Mapping[str, Event]) -> list[Event]:
+        """Load the segment that holds the oldest own event on disk alone.
+
+        Returns:
+            its events that are neither in memory nor done, by their numbers; none while a
+            caller is still writing into it.
+        """
+        candidates = [segment for segment in self.segments if segment.unread]
+        if not candidates:
+            return []
+        segment = min(candidates, key=lambda each: each.low)
+        if segment is self.active:
+            self.seal()
+        segment.sealed = True
+        if segment.users:
+            return []
+        segment.absorb()
+        return self.load(segment, live)
+
+    def load(self, segment: Segment, live: Mapping[str, Event]) -> list[Event]:
+        """Load the events of a segment that are neither in memory nor done, by their numbers."""
+        facts = self.facts
+        content = segment.scan()
+        if segment.adopted and content.facts is not None:
+            facts = Facts.from_dict(content.facts)
+        events = []
+        for item in content.events.values():
+            if item.id in live or item.id in content.finished:
+                continue
+            event = Event(
+                item.id, item.number, _KINDS.get(item.type, PLAIN), item.date, item.core, facts
+            )
+            self.stored(event, segment)
+            events.append(event)
+        segment.unread = 0
+        return sorted(events, key=lambda event: event.number)
+
+    def refuse(self, event: Event) -> None:
+        """Set an event aside that the server never takes, for a person to look at."""
+        set_aside(self.directory, [event.core])
+
+    def abandon(self) -> None:
+        """Close all descriptors. In a forked child that leaves the locks to the parent."""
+        for segment in self.all():
+            segment.close()
+        self._own = {}
+        self.orphans = Orphans(self.directory, self._diagnostics)
+
+    def clear(self) -> None:
+        """Delete the own segments whose events have been taken elsewhere; leave others to adopt."""
+        for segment in self.segments:
+            if not segment.unread:
+                segment.delete()
+        self.abandon()
+
+
+def folder(root: str, app_id: str, endpoint: str) -> str:
+    """Return the directory below ``root`` for one app id and endpoint."""
+    readable = "".join(letter if letter.isalnum() else "-" for letter in app_id)[:40]
+    digest = hashlib.sha256(f"{app_id}\n{endpoint}".encode("utf-8", "replace")).hexdigest()[:12]
+    return os.path.join(root, f"{readable}-{digest}")

@@ -1,0 +1,112 @@
+"""The lines of a journal segment: how they close, and what a scan makes of them.
+
+The first line is a header: ``{"segment":1,"app_id":…,"endpoint":…,"pid":…,"crc":…}``. Then, in
+any order: events; once, the facts of the device (``{"facts":{…}}``); and ids that need the file
+no more (``{"ack":[…]}``). Every line closes with the CRC-32 of the object without it, so that a
+flipped bit is seen even where the JSON stays valid, and an event's fields can be trusted to
+stand where `nucleus_logging.events` puts them.
+
+Used by the journal's modules, and by the command that lists what waits on a machine.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+from nucleus_logging.session import event_number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+FORMAT = 1
+_TRAILER = len(',"crc":"01234567"}')
+#: No text can hold what this looks for: there, a quotation mark has a backslash before it.
+_EVENT = re.compile(rb'\{"type":"([^"]*)".*?,"id":"([^"]*)","date":(\d+)')
+
+
+def closing_line(core: bytes) -> bytes:
+    """Return a JSON object as a line that closes with its checksum."""
+    return b'%s,"crc":"%08x"}\n' % (core[:-1], crc32(core))
+
+
+def json_line(value: object) -> bytes:
+    """Return what is no event as a line."""
+    return closing_line(json.dumps(value, separators=(",", ":")).encode())
+
+
+def opened_line(line: bytes) -> bytes:
+    """Return the object that `closing_line` was given.
+
+    Raises:
+        ValueError: the line is torn or damaged.
+    """
+    core = line[:-_TRAILER] + b"}"
+    if line[-_TRAILER:] != b',"crc":"%08x"}' % crc32(core):
+        raise ValueError("checksum")
+    return core
+
+
+class Stored:
+    """An event as a segment holds it."""
+
+    __slots__ = ("core", "date", "id", "number", "type")
+
+    def __init__(self, core: bytes) -> None:
+        found = _EVENT.match(core)
+        if found is None:
+            raise ValueError("no event")
+        self.core = core
+        self.type = found[1].decode()
+        self.id = found[2].decode()
+        self.number = event_number(self.id)
+        self.date = int(found[3])
+
+
+class Content:
+    """What a scan of a segment found.
+
+    Attributes:
+        events: by id, in the order of the file.
+        finished: ids that are acknowledged or were dropped.
+        bad: lines that are no whole line of this format.
+        facts: of the device, if they were written.
+        header: the first line.
+        newer: the file was written by a later version of this package.
+    """
+
+    __slots__ = ("bad", "events", "facts", "finished", "header", "newer")
+
+    def __init__(self, lines: Iterable[bytes]) -> None:
+        self.events: dict[str, Stored] = {}
+        self.finished: set[str] = set()
+        self.bad: list[bytes] = []
+        self.facts: dict[str, object] | None = None
+        self.header: dict[str, object] = {}
+        self.newer = False
+        for line in lines:
+            try:
+                self._read(opened_line(line))
+            except (ValueError, KeyError, TypeError, RecursionError):
+                self.bad.append(line)
+
+    def _read(self, core: bytes) -> None:
+        if core.startswith(b'{"type"'):
+            stored = Stored(core)
+            self.events[stored.id] = stored
+            return
+        value = json.loads(core)
+        if "ack" in value:
+            self.finished.update(value["ack"])
+        elif "facts" in value:
+            self.facts = value["facts"]
+        elif "segment" in value:
+            self.header = value
+            self.newer = value["segment"] > FORMAT
+
+    def waiting(self) -> list[Stored]:
+        """Return the events that still need the segment, in the order of the file."""
+        finished = self.finished
+        return [event for event in self.events.values() if event.id not in finished]

@@ -1,0 +1,98 @@
+"""When the next one may go: attempts after failures, and a backlog at a steady rate.
+
+Both are pure: the time comes in as an argument, monotonic seconds. `Backoff` is the link's,
+`Allowance` the delivery's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from random import Random
+
+#: Events, and seconds, by which one may go early: rounding must not make a wake-up that finds
+#: nothing allowed yet.
+_EARLY = 1e-6
+
+
+class Backoff:
+    """Exponential backoff with full jitter: 0.5 s doubling to 60 s, reset by success.
+
+    Args:
+        random: where the jitter comes from.
+        base, cap: seconds.
+
+    Attributes:
+        ready_at: when the next attempt may be made.
+    """
+
+    __slots__ = ("_asked", "_base", "_cap", "_failures", "_random", "ready_at")
+
+    def __init__(self, random: Random, base: float = 0.5, cap: float = 60.0) -> None:
+        self._random = random
+        self._base = base
+        self._cap = cap
+        self._failures = 0
+        self._asked = False
+        self.ready_at = 0.0
+
+    def failed(self, now: float, at_least: float = 0.0) -> None:
+        """Put the next attempt off, by ``at_least`` seconds if the server asked for that."""
+        ceiling = min(self._cap, self._base * 2.0 ** min(self._failures, 16))
+        self._failures += 1
+        self._asked = at_least > 0.0
+        self.ready_at = now + max(at_least, self._random.uniform(0.0, ceiling))
+
+    def forgive(self) -> None:
+        """Take the newest failure back: the attempt was none, or another way is tried at once."""
+        self._failures = max(0, self._failures - 1)
+        self._asked = False
+        self.ready_at = 0.0
+
+    def hurry(self) -> None:
+        """Allow one attempt at once, unless the server asked for the delay."""
+        if not self._asked:
+            self.ready_at = 0.0
+
+    def succeeded(self) -> None:
+        """Begin at the shortest delay again."""
+        self._failures = 0
+        self._asked = False
+        self.ready_at = 0.0
+
+
+class Allowance:
+    """How many events may go at a steady rate: a token bucket, full at first.
+
+    Args:
+        rate: events per second.
+        burst: the most that may go at once after a pause; at least 1.
+    """
+
+    __slots__ = ("_at", "_burst", "_left", "_rate")
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._left = burst
+        self._at: float | None = None
+
+    def wait(self, now: float, wanted: float) -> float:
+        """Return the seconds until ``wanted`` events may go at once, or as many as ever may."""
+        if self._at is not None:
+            self._left = min(self._burst, self._left + (now - self._at) * self._rate)
+        self._at = now
+        wanted = min(wanted, self._burst)
+        missing = wanted - self._left
+        if missing <= max(_EARLY, _EARLY * self._rate):
+            self._left = max(self._left, wanted)
+            return 0.0
+        return missing / self._rate
+
+    def take(self) -> bool:
+        """Let one event go, if one may."""
+        if self._left < 1.0 - _EARLY:
+            return False
+        self._left -= 1.0
+        return True

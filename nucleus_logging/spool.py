@@ -1,0 +1,388 @@
+"""Memory and disk as one queue: what is stored when, what waits on disk alone, what comes back.
+
+The journal knows files, `Delivery` knows what is in memory; this module moves events between
+the two and keeps the order in which they were logged. Its rules:
+
+- An event that has been in memory for `STORE_AFTER` without being acknowledged is stored.
+- What memory has no room for is on disk alone. While anything is, later events go there too,
+  and they come back by their numbers: a caller numbers an event before it lets go of it, so
+  when the worker has emptied the buffer, it has seen every smaller number of that thread.
+- Segments of processes that are gone are adopted; their events go behind all fresh ones.
+- When the journal passes ``spool_limit`` its oldest segments are given up, and counted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from nucleus_logging.adoption import Adoption
+from nucleus_logging.counting import Tally
+from nucleus_logging.events import INIT, Event
+from nucleus_logging.lines import closing_line
+from nucleus_logging.surplus import give_way
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nucleus_logging.delivery import Delivery
+    from nucleus_logging.events import Capture, Encoder
+    from nucleus_logging.journal import Journal
+    from nucleus_logging.options import Options
+    from nucleus_logging.segment import Segment
+    from nucleus_logging.session import Session
+
+#: Seconds that an event may stand in memory alone once it has been taken up. A healthy server
+#: answers sooner, and a busy machine may need most of the 0.2 that are promised for three wake-ups.
+STORE_AFTER = 0.03
+_FULL_AGAIN = 1.0
+_PATIENCE = 1000
+
+
+class Spool:
+    """The journal's side of the queue. Times are monotonic seconds.
+
+    Args:
+        options: ``overflow``, ``block_timeout``, ``max_age``.
+        encoder: makes events of captures.
+        delivery: the events in memory.
+        journal: the events on disk.
+        session: gives the session of the newest capture.
+
+    Attributes:
+        adoption: what other processes have left behind.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        encoder: Encoder,
+        delivery: Delivery,
+        journal: Journal,
+        session: Callable[[], Session | None],
+    ) -> None:
+        self.options = options
+        self._encoder = encoder
+        self._delivery = delivery
+        self._session = session
+        self.journal = journal
+        self.adoption = Adoption(delivery, journal, self._known)
+        self._unstored: deque[Event] = deque()
+        self._store_at: float | None = None
+        self._returning: list[Event] = []
+        self._overfull = Tally()
+        self._begun: set[int] = set()
+
+    # What follows may be called by any thread.
+
+    def carry(self, items: list[Capture | Event]) -> bool:
+        """Put items on disk alone, in the caller's thread, because memory is full.
+
+        Returns:
+            False when the journal is broken; the items are still the caller's then. When the
+            journal is full and the oldest must not give way, they are dropped and counted.
+        """
+        journal = self.journal
+        if self.options.overflow != "drop_oldest" and not self._wait_for_room():
+            for _ in items:
+                self._overfull.add()
+            return True
+        segment = journal.enter()
+        if segment is None:
+            return False
+        try:
+            lines: list[bytes] = []
+            begun: list[Session] = []
+            numbers: list[int] = []
+            for item in list(items):
+                if isinstance(item, Event):
+                    # Also one that its own segment holds: that may be deleted meanwhile, for the
+                    # worker does not see what has left the buffer on this side.
+                    event, session = item, item.session
+                else:
+                    encoded, session = self._encoder.encode(item), item[1]
+                    if encoded is None:
+                        # Counted by now, whatever becomes of the others.
+                        items.remove(item)
+                        continue
+                    event = encoded
+                self._add_lines(lines, event, session, begun)
+                numbers.append(event.number)
+            if lines and not journal.write(segment, b"".join(lines)):
+                return False
+            for one in begun:
+                one.kept_in(segment)
+            segment.carried.extend(numbers)
+            return True
+        finally:
+            segment.leave()
+
+    def write_now(self, event: Event, session: Session, release: Callable[[Event], None]) -> None:
+        """Store an event before its logging call returns, then let ``release`` queue it."""
+        journal = self.journal
+        segment = journal.enter()
+        if segment is None:
+            release(event)
+            return
+        try:
+            lines: list[bytes] = []
+            begun: list[Session] = []
+            self._add_lines(lines, event, session, begun)
+            if journal.write(segment, b"".join(lines)):
+                for one in begun:
+                    one.kept_in(segment)
+                segment.dirty = True
+                event.segment = segment
+            # Before signing off: the worker takes a segment for idle only when it has emptied
+            # the buffer after the last writer left.
+            release(event)
+        finally:
+            segment.leave()
+
+    def _add_lines(
+        self, lines: list[bytes], event: Event, session: Session | None, begun: list[Session]
+    ) -> None:
+        """Add an event's line, behind its session's ``init`` if that is not safe yet."""
+        if session is not None and not session.safe and session not in begun:
+            lines.append(closing_line(self._encoder.init(session).core))
+            begun.append(session)
+        lines.append(closing_line(event.core))
+
+    def _wait_for_room(self) -> bool:
+        patience = self.options.block_timeout if self.options.overflow == "block" else 0.0
+        end = time.monotonic() + patience
+        while self.journal.full():
+            if time.monotonic() >= end:
+                return False
+            time.sleep(0.001)
+        return True
+
+    # What follows is the worker's.
+
+    @property
+    def adopted(self) -> int:
+        """How many events other processes have left behind, bad lines included."""
+        return self.adoption.count
+
+    def waiting(self) -> int:
+        """Return how many events are on disk alone."""
+        return self.journal.unread() + sum(not event.gone for event in self._loaded())
+
+    def holds_own(self) -> bool:
+        """Tell whether any event of this process is on disk alone; for any thread."""
+        if any(not event.gone for event in list(self._returning)):
+            return True
+        return any(segment.unread or segment.carried for segment in self.journal.segments)
+
+    def low(self) -> int | None:
+        """Return the least number of this process's events on disk alone; None without one."""
+        loaded = self._returning[0].number if self._returning else None
+        on_disk = self.journal.backlog()
+        return on_disk if loaded is None else min(loaded, on_disk or loaded)
+
+    def admit(self, events: list[Event], now: float) -> None:
+        """Take events up that have come out of the buffer, all that it held.
+
+        Those that were on disk alone and have been read back are merged in by their numbers.
+        """
+        journal, delivery = self.journal, self._delivery
+        on_disk = journal.backlog()
+        returning = self._returning
+        if returning or on_disk is not None:
+            events = sorted([*returning, *events], key=lambda event: event.number)
+            back = {event.id for event in returning}
+            self._returning = []
+            events = [event for event in events if not event.gone]
+        else:
+            back = set()
+        spilled: list[Event] = []
+        for index, event in enumerate(events):
+            fits = on_disk is None or event.number < on_disk
+            if fits and (delivery.has_room(event.size) or journal.broken or event.kind == INIT):
+                self.keep(event, now)
+                continue
+            # From here on nothing may overtake.
+            for later in events[index:]:
+                (self._returning if later.id in back else spilled).append(later)
+            break
+        if spilled:
+            self._spill(spilled, now)
+
+    def _spill(self, events: list[Event], now: float) -> None:
+        # With `block` no more was taken up than nearly fits, and callers wait for the rest.
+        if self.options.overflow == "drop_newest":
+            room = self.options.spool_limit - self.journal.size
+            kept = []
+            for event in events:
+                room -= len(event.core) + 20
+                if room >= 0 or event.segment is not None:
+                    kept.append(event)
+                else:
+                    self._delivery.dropped_outside(event, "spool_full")
+            events = kept
+        self._begun.difference_update(event.number for event in events)
+        if not self.journal.spill(events):
+            for event in events:
+                self.keep(event, now)
+
+    def keep(self, event: Event, now: float) -> None:
+        """Put an event into memory, to be stored unless it is acknowledged soon."""
+        self._delivery.put(event, now)
+        if event.segment is None and not event.gone:
+            self._unstored.append(event)
+            if self._store_at is None:
+                self._store_at = now + STORE_AFTER
+
+    def open_init(self, event: Event, session: Session) -> None:
+        """Note where a caller has written the ``init`` that the worker takes up now."""
+        self._begun.add(event.number)
+        if session.segment is not None:
+            event.segment = session.segment
+            session.segment.held += 1
+
+    def store(self, now: float, everything: bool = False) -> None:
+        """Store what has been in memory for long enough."""
+        if self._store_at is None or not (everything or now >= self._store_at):
+            return
+        journal = self.journal
+        self._store_at = None
+        waiting = [event for event in self._unstored if not event.gone and event.segment is None]
+        self._unstored.clear()
+        if not waiting:
+            return
+        full = self.options.overflow != "drop_oldest" and journal.full()
+        if full or not journal.revive(now) or not journal.store(waiting):
+            self._unstored.extend(waiting)
+            self._store_at = now + _FULL_AGAIN
+
+    @property
+    def dozing(self) -> bool:
+        """Whether a turn is due soon in any case."""
+        return self._store_at is not None
+
+    def done(self, events: list[Event]) -> None:
+        """Forget events that were acknowledged or dropped."""
+        for event in events:
+            if event.session is not None:
+                event.session.safe = True
+        self.journal.done(events)
+
+    def hand_over(self) -> list[Event]:
+        """Return all events that are on disk alone, and let go of those in memory as well."""
+        journal, live = self.journal, self._delivery.live
+        events = self._returning
+        for event in live.values():
+            event.segment = None
+        patience = _PATIENCE
+        while journal.backlog() is not None and patience:
+            known = {**live, **{event.id: event for event in events}}
+            loaded = journal.read_back(known)
+            events += loaded
+            if not loaded:
+                # A caller is just writing.
+                patience -= 1
+                time.sleep(0.001)
+        for event in events:
+            event.segment = None
+        self._returning = []
+        self.adoption.let_go()
+        journal.clear()
+        return sorted(events, key=lambda event: event.number)
+
+    def take_up(self, events: list[Event], now: float) -> None:
+        """Go on with what another spool has handed over."""
+        for event in self._delivery.live.values():
+            self._unstored.append(event)
+        self._store_at = now
+        self.store(now, everything=True)
+        self._spill(events, now)
+
+    def feed(self, now: float) -> None:
+        """Read back what memory has room for: own events first, adopted ones behind them."""
+        if self._wants_more():
+            loaded = self.journal.read_back(self._known())
+            loaded = [event for event in loaded if not self._doubled(event)]
+            self._returning = sorted([*self._returning, *loaded], key=lambda event: event.number)
+        self.adoption.feed(now)
+
+    def _doubled(self, event: Event) -> bool:
+        """Tell whether this is an ``init`` that a caller stored when the worker had it already."""
+        if event.kind != INIT:
+            return False
+        if event.number in self._begun:
+            self.journal.done([event])
+            return True
+        self._begun.add(event.number)
+        session = self._session()
+        if session is not None and session.number == event.number:
+            session.opened = True
+            event.session = session
+        return False
+
+    def _wants_more(self) -> bool:
+        """Tell whether the next event of this process is on disk alone, and memory has room.
+
+        Segments overlap: callers carry the newest events, the worker stores older ones later.
+        """
+        on_disk = self.journal.backlog()
+        if on_disk is None or not self._delivery.has_room():
+            return False
+        return not self._returning or on_disk < self._returning[0].number
+
+    def tidy(self, now: float, admission: int) -> bool:
+        """Adopt, trim, roll and delete; tell whether another turn should follow at once."""
+        delivery, journal = self._delivery, self.journal
+        overfull = self._overfull.take()
+        if overfull:
+            delivery.count_dropped("spool_full", overfull)
+        more = self.adoption.look(now)
+        for segment in journal.take_lost():
+            self._move(segment, now)
+        if self.options.overflow == "drop_oldest" and journal.full():
+            give_way(
+                journal,
+                self._known(),
+                self._give_up,
+                lambda number: delivery.count_dropped("spool_full", number),
+                admission,
+            )
+        quiet = not delivery.live and not self._loaded()
+        return journal.tidy(now, quiet, admission) or more
+
+    def _loaded(self) -> list[Event]:
+        """Return the events that have been read back and wait for room in memory."""
+        return [*self._returning, *self.adoption.events]
+
+    def _known(self) -> dict[str, Event]:
+        """Return all events that are in memory, by id."""
+        return {**self._delivery.live, **{event.id: event for event in self._loaded()}}
+
+    def _move(self, segment: Segment, now: float) -> None:
+        """Store again what a segment held whose file is gone."""
+        for event in [*self._delivery.live.values(), *self._loaded()]:
+            if event.segment is segment:
+                event.segment = None
+                segment.held -= 1
+                self._unstored.append(event)
+        self._store_at = now
+
+    def _give_up(self, event: Event) -> None:
+        """Drop an event that is in memory and has no place on disk any more."""
+        if event.id in self._delivery.live:
+            self._delivery.drop(event, "spool_full")
+        else:
+            self._delivery.dropped_outside(event, "spool_full")
+
+    def next(self, orphans: bool = True) -> float | None:
+        """Return when the next turn is needed for the journal's sake; None for never.
+
+        Args:
+            orphans: looking for what other processes left behind is worth a turn.
+        """
+        times = [self._store_at, self.journal.wants_sync()]
+        if orphans:
+            times.append(self.adoption.look_at)
+        if self._returning and self._delivery.has_room(self._returning[0].size):
+            times.append(0.0)  # nobody rings for what has been read back
+        return min((moment for moment in times if moment is not None), default=None)

@@ -1,0 +1,83 @@
+"""Text of bounded size, from any object.
+
+Idea: a text is measured in bytes of UTF-8, since those are what is stored and sent, and cut
+between characters. Pure, except that the object is asked for its ``str``, guarded.
+
+Owns: what a cut looks like. Called by ``payload`` and ``stack``.
+"""
+
+from __future__ import annotations
+
+from nucleus_logging.values import ask
+
+ELLIPSIS = "…"
+
+
+def text(value: object, limit: int = 8192) -> str:
+    """Return ``str(value)``, whatever happens in it, in at most ``limit`` bytes of UTF-8."""
+    return shorten(value if type(value) is str else ask(str, value), limit)
+
+
+def message(msg: object, args: object = None, limit: int = 8192) -> str:
+    """Return what ``LogRecord.getMessage`` gives; if that fails, the message and its arguments.
+
+    Args:
+        msg: the record's ``msg``, any object.
+        args: the record's ``args``: a tuple, a mapping, or nothing.
+        limit: bytes of UTF-8.
+    """
+    try:
+        done = str(msg)
+        if args:
+            done = done % args
+        return shorten(str.__str__(done), limit)
+    except Exception:  # wrong placeholders, or a __str__ that fails
+        return shorten(f"{ask(str, msg)} {ask(repr, args)}", limit)
+
+
+def shorten(value: str, limit: int) -> str:
+    """Return ``value`` in at most ``limit`` bytes of UTF-8; one that was longer ends with ``…``."""
+    if len(value) <= limit:
+        if value.isascii() or len(value) * 4 <= limit:
+            return value
+        raw = value.encode("utf-8", "surrogatepass")
+        if len(raw) <= limit:
+            return value
+    else:
+        raw = value[:limit].encode("utf-8", "surrogatepass")
+    return _head(raw, limit - len(ELLIPSIS.encode())) + ELLIPSIS
+
+
+def shorten_middle(value: str, limit: int) -> str:
+    """Return ``value`` in at most ``limit`` bytes of UTF-8: both its ends, in whole lines."""
+    if len(value) <= limit and (value.isascii() or len(value) * 4 <= limit):
+        return value
+    raw = value.encode("utf-8", "surrogatepass")
+    if len(raw) <= limit:
+        return value
+    note = f"\n{ELLIPSIS} {len(raw) - limit} bytes and more cut here {ELLIPSIS}\n"
+    room = limit - len(note.encode())
+    if room < 2:
+        return shorten(value, limit)
+    head = _head(raw, room // 2)
+    # The last characters of a tail are whole; "ignore" drops the broken one at its start.
+    tail = raw[-(room // 2) :].decode("utf-8", "ignore")
+    end, start = head.rfind("\n"), tail.find("\n")
+    if end > len(head) // 2:
+        head = head[:end]
+    if 0 <= start < len(tail) // 2:
+        tail = tail[start + 1 :]
+    return head + note + tail
+
+
+def whole_characters(value: str) -> str:
+    """Return the string with its surrogates joined where two make a character, else replaced."""
+    try:
+        value.encode()
+        return value
+    except UnicodeEncodeError:
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _head(raw: bytes, size: int) -> str:
+    return raw[: max(size, 0)].decode("utf-8", "ignore")

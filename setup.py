@@ -1,0 +1,5 @@
+"""The metadata are in setup.cfg."""
+
+from setuptools import setup
+
+setup()

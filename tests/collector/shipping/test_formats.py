@@ -1,0 +1,254 @@
+"""From lines to entries."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nucleus_logging.collector.shipping.entries import entries
+from nucleus_logging.collector.shipping.formats import FORMATS, Continued, Entry, recognise
+from nucleus_logging.collector.shipping.plain import shape
+from nucleus_logging.collector.shipping.source import IDLE, Line
+
+SECOND = 1_772_590_360
+STRUCTLOG = {"event": "user logged in", "level": "info", "timestamp": "2026-03-04T02:12:40Z"}
+TRACEBACK = """Traceback (most recent call last):
+  File "/srv/x.py", line 3, in f
+    g()
+KeyError: 'sku'"""
+
+
+def one(name: str, line: Any) -> Entry:
+    """The entry of one line."""
+    found = FORMATS[name](line if isinstance(line, str) else json.dumps(line))
+    assert isinstance(found, Entry)
+    return found
+
+
+def read(text: str, name: str | None = None) -> tuple[list[Entry], list[int]]:
+    """The entries of a text, and the numbers of its unreadable lines."""
+    bad: list[int] = []
+    lines = [Line(line, n, n * 10, False) for n, line in enumerate(text.splitlines(), 1)]
+    found = entries(iter(lines), name, lambda line: bad.append(line.number))
+    return [placed.entry for placed in found if placed.entry is not None], bad
+
+
+class TestJson:
+    """An object a line."""
+
+    def test_structlog(self) -> None:
+        """`event` is the name; what is left over is a field."""
+        entry = one("json", {**STRUCTLOG, "logger": "shop.auth", "user": 7})
+        assert entry == Entry(
+            SECOND, "info", "shop.auth", "user logged in", "user logged in", {"user": 7}, None
+        )
+
+    def test_structlog_exception(self) -> None:
+        """A rendered exception is the stack."""
+        entry = one("json", {**STRUCTLOG, "level": "error", "exception": TRACEBACK})
+        assert (entry.stack, entry.fields) == (TRACEBACK, {})
+
+    def test_python_json_logger(self) -> None:
+        """`message` holds values, so its shape is the name."""
+        entry = one(
+            "json",
+            {
+                "asctime": "2026-03-04 02:12:40,123",
+                "name": "shop.cart",
+                "levelname": "WARNING",
+                "message": "cart 17 of 'bob' is old",
+                "exc_info": TRACEBACK,
+            },
+        )
+        assert (entry.level, entry.logger) == ("warning", "shop.cart")
+        assert (entry.name, entry.message) == ("cart * of * is old", "cart 17 of 'bob' is old")
+        assert entry.stack == TRACEBACK
+
+    def test_pino_and_bunyan(self) -> None:
+        """Levels are numbers, dates milliseconds or text; whose machine it was is not sent."""
+        pino = {"level": 40, "time": SECOND * 1000, "pid": 1, "hostname": "box", "msg": "slow"}
+        entry = one("json", {**pino, "err": {"type": "Error", "stack": "Error: x\n    at y"}})
+        assert (entry.date, entry.level, entry.stack) == (SECOND, "warning", "Error: x\n    at y")
+        assert entry.fields == {"err": {"type": "Error"}}
+        bunyan = {"name": "shop", "level": 50, "time": "2026-03-04T02:12:40Z", "v": 0}
+        entry = one("json", {**bunyan, "hostname": "box", "pid": 1, "msg": "boom"})
+        assert (entry.level, entry.logger, entry.fields) == ("error", "shop", {})
+
+    def test_docker(self) -> None:
+        """The wrapped line is read in its own form; Docker's time where it has none."""
+        wrapped = {"stream": "stderr", "time": "2026-03-04T02:12:40.000000001Z"}
+        entry = one(
+            "docker", {**wrapped, "log": json.dumps({"event": "x", "level": "error"}) + "\n"}
+        )
+        assert (entry.date, entry.level, entry.name) == (pytest.approx(SECOND), "error", "x")
+        entry = one("docker", {**wrapped, "log": "ERROR: boom\n"})
+        assert (entry.date, entry.level, entry.message) == (pytest.approx(SECOND), "error", "boom")
+        assert FORMATS["docker"](json.dumps({**wrapped, "log": "  more\n"})) == Continued("  more")
+
+    def test_journal(self) -> None:
+        """Message, priority and unit; nothing of the machine."""
+        entry = one(
+            "journal",
+            {
+                "__REALTIME_TIMESTAMP": str(SECOND * 1_000_000),
+                "PRIORITY": "3",
+                "MESSAGE": list("béla".encode()),
+                "SYSLOG_IDENTIFIER": "sshd",
+                "_SYSTEMD_UNIT": "ssh.service",
+                "_HOSTNAME": "box",
+                "_CMDLINE": "sshd -D",
+            },
+        )
+        assert entry == Entry(
+            SECOND, "error", "sshd", "béla", "béla", {"unit": "ssh.service"}, None
+        )
+
+
+class TestLogfmt:
+    """key=value."""
+
+    def test_pairs(self) -> None:
+        """Quotes, escapes and numbers are understood."""
+        entry = one(
+            "logfmt",
+            r'time=2026-03-04T02:12:40Z level=warn msg="disk \"a\" full" used=93 ratio=0.5 empty=',
+        )
+        assert (entry.date, entry.level, entry.message) == (SECOND, "warning", 'disk "a" full')
+        assert entry.fields == {"used": 93, "ratio": 0.5, "empty": ""}
+
+    @pytest.mark.parametrize("line", ["", "a=1", "hello a=1 b=2", "a=1 b=2 and more", 'a="1 b=2'])
+    def test_other_text(self, line: str) -> None:
+        """What is not pairs from end to end is not logfmt."""
+        assert FORMATS["logfmt"](line) is None
+
+
+class TestPlain:
+    """Text."""
+
+    @pytest.mark.parametrize(
+        ("line", "level", "logger", "message"),
+        [
+            ("2026-03-04 02:12:40,123 - shop.cart - ERROR - boom", "error", "shop.cart", "boom"),
+            ("2026-03-04 02:12:40,123 INFO shop.cart: hello: x", "info", "shop.cart", "hello: x"),
+            ("2026-03-04 02:12:40,123 [WARNING] shop.cart: old", "warning", "shop.cart", "old"),
+            ("[2026-03-04 02:12:40 +0000] [42] [INFO] Booting", "info", None, "Booting"),
+            ("[2026-03-04 02:12:40,1] ERROR in views: boom", "error", "views", "boom"),
+            ("ERROR:shop.cart:boom", "error", "shop.cart", "boom"),
+            ("WARNING: old config", "warning", None, "old config"),
+            ("2026-03-04T02:12:40Z just text", None, None, "just text"),
+            ("2026-03-04T02:12:40Z no error here", None, None, "no error here"),
+            (
+                "2026/03/04 02:12:40 [error] 7#7: *1 open() failed",
+                "error",
+                None,
+                "7#7: *1 open() failed",
+            ),
+            ("Mar  4 02:12:40 box sshd[42]: Accepted key", None, "sshd", "Accepted key"),
+            ("2026-03-04 02:12:40.1 | DEBUG    | app.core:run:7 - go", "debug", None, None),
+        ],
+    )
+    def test_beginnings(
+        self, line: str, level: str | None, logger: str | None, message: str | None
+    ) -> None:
+        """The usual places of level and logger are known."""
+        entry = one("plain", line)
+        assert entry.level == level
+        if message is not None:
+            assert (entry.logger, entry.message) == (logger, message)
+
+    def test_access_log(self) -> None:
+        """A web server's line: method, path and status, and whose address it was stays here."""
+        entry = one(
+            "plain",
+            '192.0.2.7 - bob [04/Mar/2026:02:12:40 +0000] "GET /cart?x=1 HTTP/1.1" 404 17 "-" "UA"',
+        )
+        assert (entry.date, entry.level) == (SECOND, "warning")
+        assert (entry.name, entry.message) == ("GET /cart *", "GET /cart 404")
+        assert entry.fields == {"method": "GET", "path": "/cart?x=1", "status": 404, "bytes": 17}
+        assert "192.0.2.7" not in str(entry)
+        assert "bob" not in str(entry)
+
+    def test_tracebacks_belong_to_their_entry(self) -> None:
+        """What follows without a date goes on; a traceback is the entry's stack."""
+        text = f"2026-03-04 02:12:40 ERROR boom\n{TRACEBACK}\n2026-03-04 02:12:41 INFO next\nmore"
+        (first, second), bad = read(text)
+        assert (first.message, first.stack, first.level) == ("boom", TRACEBACK, "error")
+        assert (second.message, second.stack) == ("next\nmore", None)
+        assert bad == []
+
+    def test_texts_without_dates(self) -> None:
+        """Each line is an entry of its own, a traceback one with its lines."""
+        found, _ = read(f"one\ntwo\n  indented\n{TRACEBACK}\nthree")
+        assert [entry.message for entry in found] == ["one", "two\n  indented", "three"]
+        assert found[1].stack == TRACEBACK
+
+
+class TestRecognise:
+    """Which format a file has."""
+
+    @pytest.mark.parametrize(
+        ("line", "expected"),
+        [
+            (json.dumps(STRUCTLOG), "json"),
+            (json.dumps({"log": "x\n", "stream": "stdout", "time": "now"}), "docker"),
+            (json.dumps({"__REALTIME_TIMESTAMP": "1", "MESSAGE": "x"}), "journal"),
+            ("level=info msg=x", "logfmt"),
+            ("2026-03-04 02:12:40 INFO x", "plain"),
+            ("{nonsense", "plain"),
+        ],
+    )
+    def test_by_its_lines(self, line: str, expected: str) -> None:
+        """Most of the first lines decide."""
+        assert recognise([line, "", line, "something else"]) == expected
+
+    def test_nothing(self) -> None:
+        """An empty file is plain text."""
+        assert recognise([]) == "plain"
+
+
+class TestEntries:
+    """Lines together."""
+
+    def test_unreadable_lines_are_told(self) -> None:
+        """A line that is no JSON among JSON is told with its number, and is not the end."""
+        text = "\n".join([json.dumps(STRUCTLOG), "oops", "", json.dumps(STRUCTLOG), "{"])
+        found, bad = read(text)
+        assert (len(found), bad) == (2, [2, 5])
+
+    def test_places(self) -> None:
+        """An entry's place lies behind its last line."""
+        lines = [Line("2026-03-04 02:12:40 x", 1, 22, False), Line(" more", 2, 28, False)]
+        lines.append(Line("2026-03-04 02:12:41 y", 3, 50, False))
+        placed = list(entries(iter(lines), "plain", lambda line: None))
+        assert [(one.end, one.number) for one in placed] == [(28, 2), (50, 3)]
+
+    def test_idle_completes_an_entry(self) -> None:
+        """When nothing comes, the last entry is not kept waiting."""
+        lines = [Line("2026-03-04 02:12:40 x", 1, 22, False), IDLE, IDLE]
+        placed = list(entries(iter(lines), None, lambda line: None))
+        assert [one.entry is None for one in placed] == [False, True]
+
+    @settings(deadline=None)
+    @given(st.lists(st.text(max_size=80), max_size=20), st.sampled_from([None, *FORMATS]))
+    def test_never_raises(self, lines: list[str], name: str | None) -> None:
+        """Whatever stands in a file, every line is an entry's, or unreadable, or blank."""
+        read("\n".join(lines), name)
+
+    @pytest.mark.parametrize(
+        "line",
+        ["'" * 100_000, "(" * 100_000, "a=" * 50_000, "[" * 100_000, "1" * 100_000, "a." * 50_000],
+    )
+    def test_hostile_lines_are_quick(self, line: str) -> None:
+        """No line takes more than a moment, in any format."""
+        for name in (None, *FORMATS):
+            read(f"{line}\n{line}", name)
+
+
+def test_shapes() -> None:
+    """Numbers, ids and quoted values vary, the rest names the message."""
+    assert shape("user 12 at 192.168.0.1:80 bought 'x y' 0xff") == "user * at * bought * *"
+    assert shape("id 6f1c2d3e-aaaa-bbbb-cccc-1234567890ab") == "id *"

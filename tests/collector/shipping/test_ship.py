@@ -1,0 +1,222 @@
+"""`nucleus-logging ship`, as a program, against a collector."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.collector.wire import TIMEOUT
+from tests.tools import ROOT, wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nucleus_logging.collector import Collector
+
+SECOND = 1_772_590_360
+TRACEBACK = """Traceback (most recent call last):
+  File "/srv/x.py", line 3, in f
+    g()
+KeyError: 'sku'"""
+
+
+def start(*arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
+    """Start `ship`."""
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "nucleus_logging", "ship", *map(str, arguments)],
+        cwd=ROOT,
+        text=True,
+        encoding="utf-8",
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
+    )
+
+
+def ship(collector: Collector, *arguments: str | Path, text: str | None = None) -> str:
+    """Run `ship` to its good end and return what it printed."""
+    options = {} if text is None else {"stdin": subprocess.PIPE}
+    process = start("--app-id", "shop", "--endpoint", collector.url, *arguments, **options)
+    out, err = process.communicate(text, timeout=TIMEOUT)
+    assert (process.returncode, err) == (0, "")
+    return out
+
+
+def stored(collector: Collector) -> list[Any]:
+    """The events but the session's own."""
+    return [one for one in collector.store.events() if one.type in ("event", "error")]
+
+
+def lines(first: int, end: int) -> str:
+    """Numbered lines, a second apart; a recent date, because very old events are not sent."""
+    return "".join(
+        json.dumps({"event": f"e{number}", "level": "info", "timestamp": _now() - end + number})
+        + "\n"
+        for number in range(first, end)
+    )
+
+
+def test_plain_text_with_tracebacks(collector: Collector, tmp_path: Path) -> None:
+    """Dates, levels and loggers come from the lines, a traceback is its entry's stack."""
+    log = tmp_path / "app.log"
+    now = _now()
+    stamp = _stamp(now)
+    log.write_text(
+        f"{stamp},250 - shop.cart - INFO - cart 17 opened\n"
+        f"{stamp},500 - shop.cart - ERROR - boom\n{TRACEBACK}\n"
+    )
+    out = ship(collector, log)
+    assert "2 events (1 info, 1 error)" in out
+    assert "2 acknowledged" in out
+    first, second = stored(collector)
+    assert (first.name, first.level, first.date) == ("cart * opened", "info", now * 1000 + 250)
+    assert first.payload["message"] == "cart 17 opened"
+    assert first.payload["logger"] == "shop.cart"
+    assert (second.type, second.name, second.date) == ("error", "KeyError", now * 1000 + 500)
+    assert 'File "/srv/x.py"' in second.payload["stack"]
+
+
+def test_a_second_run_goes_on(collector: Collector, tmp_path: Path) -> None:
+    """What was acknowledged is not sent again, what was added is; --from-start sends all."""
+    log = tmp_path / "app.jsonl"
+    log.write_text(lines(0, 30))
+    assert "30 events" in ship(collector, log)
+    assert "0 events" in ship(collector, log)
+    with log.open("a") as more:
+        more.write(lines(30, 35))
+    assert "5 events" in ship(collector, log)
+    assert [one.name for one in stored(collector)] == [f"e{number}" for number in range(35)]
+    assert "35 events" in ship(collector, "--from-start", log)
+
+
+def test_many_files_packed_and_piped(collector: Collector, tmp_path: Path) -> None:
+    """Several files, gzip among them, and standard input."""
+    (tmp_path / "a.jsonl").write_text(lines(0, 5))
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(lines(5, 9).encode()))
+    assert "9 events" in ship(collector, tmp_path / "a.jsonl", tmp_path / "b.jsonl.gz")
+    assert "3 events" in ship(collector, "-", text=lines(9, 12))
+    assert {one.name for one in stored(collector)} == {f"e{number}" for number in range(12)}
+
+
+def test_lines_that_cannot_be_read(collector: Collector, tmp_path: Path) -> None:
+    """They are shown with their numbers, without steering the terminal, and are not the end."""
+    log = tmp_path / "app.jsonl"
+    log.write_text(lines(0, 2) + "oops \x1b[31m\n" + lines(2, 3) + "{\n" * 20)
+    process = start("--app-id", "shop", "--endpoint", collector.url, "--format", "json", log)
+    out, err = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 0
+    assert f"{log}:3: cannot be read: oops \\x1b[31m" in err
+    assert len(err.splitlines()) == 11
+    assert "3 events" in out
+    assert "21 lines could not be read" in out
+
+
+def test_follow(collector: Collector, tmp_path: Path) -> None:
+    """A growing file is followed through rotation and truncation; an interrupt ends it."""
+    log = tmp_path / "app.jsonl"
+    log.write_text(lines(0, 2))
+    process = start("--app-id", "shop", "--endpoint", collector.url, "--follow", log)
+    try:
+        wait_until(lambda: len(stored(collector)) == 2)
+        with log.open("a") as more:
+            more.write(lines(2, 4))
+        wait_until(lambda: len(stored(collector)) == 4)
+        log.rename(tmp_path / "app.jsonl.1")
+        log.write_text(lines(4, 7))
+        wait_until(lambda: len(stored(collector)) == 7)
+        log.write_text(lines(7, 8))  # shorter than before: the file was emptied
+        wait_until(lambda: len(stored(collector)) == 8)
+    finally:
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=TIMEOUT)
+    assert (process.returncode, err) == (130, "")
+    assert "events" in out
+    names = [one.name for one in stored(collector)]
+    assert names == [f"e{number}" for number in range(8)]
+
+
+def test_killed_in_the_middle(collector: Collector, tmp_path: Path) -> None:
+    """A run that was killed is finished by the next one: nothing is missing."""
+    log = tmp_path / "app.jsonl"
+    log.write_text(lines(0, 20_000))
+    process = start("--app-id", "shop", "--endpoint", collector.url, log)
+    wait_until(lambda: collector.store.count() > 3000)
+    process.kill()
+    process.communicate(timeout=TIMEOUT)
+    ship(collector, log)
+    names = {one.name for one in stored(collector)}
+    assert names == {f"e{number}" for number in range(20_000)}
+
+
+def test_a_server_that_is_not_there(tmp_path: Path) -> None:
+    """It waits, says so once, and gives up with status 1; nothing is marked as sent."""
+    log = tmp_path / "app.jsonl"
+    log.write_text(lines(0, 3))
+    arguments = ["--app-id", "shop", "--endpoint", "ws://127.0.0.1:1", "--give-up", "1"]
+    process = start(*arguments, log)
+    out, err = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 1
+    assert "0 acknowledged" in out
+    assert err.count("waiting for the server") == 1
+    assert "run it again" in err.splitlines()[-1]
+
+
+def test_a_bar_on_a_terminal(collector: Collector, tmp_path: Path) -> None:
+    """On a terminal a bar shows how far each file is, and what is said stands above it."""
+    log = tmp_path / "app.jsonl"
+    log.write_text(lines(0, 700) + "oops\n")
+    parent, child = pty.openpty()
+    environ = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "200"}
+    arguments = ["--app-id", "shop", "--endpoint", collector.url, log]
+    process = start(*arguments, stderr=child, env=environ)
+    os.close(child)
+    shown = b""
+    while True:
+        try:
+            block = os.read(parent, 65536)
+        except OSError:  # Linux says so when the other side has gone
+            break
+        if not block:
+            break
+        shown += block
+    os.close(parent)
+    out, _ = process.communicate(timeout=TIMEOUT)
+    assert (process.returncode, "700 events" in out) == (0, True)
+    assert b"700 acknowledged" in shown
+    assert b":701: cannot be read: oops" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "named"),
+    [
+        (["--endpoint", "nonsense"], 2, "endpoint"),
+        (["--app-id", ""], 2, "app_id"),
+        (["--format", "xml"], 2, "xml"),
+        (["nowhere.log"], 1, "nowhere.log"),
+        (["."], 1, "."),
+    ],
+)
+def test_what_cannot_work(
+    collector: Collector, arguments: list[str], status: int, named: str
+) -> None:
+    """A wrong call or an unreadable file is one clear line."""
+    process = start("--app-id", "shop", "--endpoint", collector.url, *arguments)
+    _, err = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == status
+    assert named in err.splitlines()[-1]
+    assert "Traceback" not in err
+
+
+def _now() -> int:
+    return int(time.time()) - 100
+
+
+def _stamp(seconds: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

@@ -1,0 +1,156 @@
+"""Figures kept of events."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nucleus_logging.collector.protocol import row
+from nucleus_logging.collector.store.sqlite import SqliteStore
+from tests.collector.wire import event
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+START = 1_700_000_000_000 - 1_700_000_000_000 % 3_600_000
+MINUTE = 60_000
+ALL: dict[str, Any] = {"app": None, "since": 0, "until": START + 20 * MINUTE}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    """A new store."""
+    with closing(SqliteStore(tmp_path / "events.db")) as opened:
+        yield opened
+
+
+def put(store: SqliteStore, *events: dict[str, Any], app: str = "shop") -> None:
+    """Store events and add them up, one a slice."""
+    store.append([row(app, one, START) for one in events])
+    while store.roll_up(1):
+        pass
+
+
+def at(minute: int, number: int, **fields: Any) -> dict[str, Any]:
+    """An event of a minute."""
+    return event(number, **{"date": START + minute * MINUTE, **fields})
+
+
+def test_every_event_counts_once(store: SqliteStore) -> None:
+    """Slices of any size add up to the same, duplicates and heartbeats count nothing."""
+    events = [at(number // 10, number, payload={"level": "info"}) for number in range(50)]
+    put(store, *events)
+    put(store, *events, at(0, 99, type="heartbeat"))
+    store.append([row("shop", at(7, number), START) for number in range(100, 200)])
+    while store.roll_up(33):
+        pass
+    stats = store.stats(**ALL)
+    assert stats["events"] == 150
+    assert stats["levels"] == {
+        "info": [[START + minute * MINUTE, 10] for minute in range(5)],
+        "none": [[START + 7 * MINUTE, 100]],
+    }
+
+
+def test_range_and_buckets(store: SqliteStore) -> None:
+    """A range is cut into at most so many buckets, each of whole minutes."""
+    put(store, *(at(number, number) for number in range(120)))
+    stats: Any = store.stats(app=None, since=START, until=START + 120 * MINUTE, buckets=12)
+    assert stats["step"] == 10 * MINUTE
+    assert [count for _, count in stats["levels"]["none"]] == [10] * 12
+    narrow = store.stats(app=None, since=START + 10 * MINUTE, until=START + 20 * MINUTE)
+    assert narrow["events"] == 10
+
+
+def test_by_app(store: SqliteStore) -> None:
+    """One app's figures hold nothing of another's; the list of apps names both."""
+    put(store, at(0, 1), at(1, 2))
+    put(store, at(5, 3), app="blog")
+    assert store.stats(**{**ALL, "app": "blog"})["events"] == 1
+    assert store.apps() == [
+        {"app": app, "events": events, "sessions": 1, "first": first, "last": last}
+        for app, events, first, last in (
+            ("blog", 1, START + 5 * MINUTE, START + 5 * MINUTE),
+            ("shop", 2, START, START + MINUTE),
+        )
+    ]
+
+
+def test_sessions(store: SqliteStore) -> None:
+    """A session's facts come from whichever of its events had them."""
+    put(store, at(0, 1, type="init", version="1.0", platform="Linux", locale="de_AT"), at(3, 2))
+    put(store, at(9, 3, userId="u"), at(9, 4, sessionId=7, deviceId="e", version="2.0"))
+    stats = store.stats(**ALL)
+    assert (stats["sessions"], stats["users"], stats["devices"]) == (2, 2, 2)
+    assert stats["versions"] == [
+        {"value": "1.0", "sessions": 1},
+        {"value": "2.0", "sessions": 1},
+    ]
+    assert stats["platforms"] == [{"value": "Linux", "sessions": 1}]
+    assert stats["languages"] == [{"value": "de-AT", "sessions": 1}]
+
+
+def test_activity(store: SqliteStore) -> None:
+    """A session counts from its first to its last minute, a user once whatever his sessions."""
+    put(store, at(0, 1, sessionId=1, userId="a"), at(3, 2, sessionId=1, userId="a"))
+    put(store, at(2, 3, sessionId=2, userId="a"), at(5, 4, sessionId=2, userId="a"))
+    put(store, at(5, 5, sessionId=3, userId="b"))
+    put(store, at(8, 6, sessionId=4, userId="a"))
+    activity = store.stats(**ALL)["activity"]
+    expected = [(0, 1, 1), (1, 1, 1), (2, 2, 1), (3, 2, 1), (4, 1, 1), (5, 2, 2), (8, 1, 1)]
+    assert activity == [[START + minute * MINUTE, *counts] for minute, *counts in expected]
+
+
+def test_names(store: SqliteStore) -> None:
+    """The most frequent names come first."""
+    put(store, *(at(0, number, name="often") for number in range(3)), at(0, 9, name="once"))
+    assert store.stats(**ALL)["names"] == [
+        {"name": "often", "type": "event", "count": 3},
+        {"name": "once", "type": "event", "count": 1},
+    ]
+
+
+def test_errors_are_grouped(store: SqliteStore) -> None:
+    """A group counts its errors over time, users and versions, and shows the latest message."""
+
+    def error(minute: int, number: int, **fields: Any) -> dict[str, Any]:
+        payload = {"message": f"no item {number}"}
+        return at(minute, number, type="error", name="KeyError", payload=payload, **fields)
+
+    put(store, error(5, 1, version="1.0", userId="a"), error(5, 2, userId="b"), error(1, 3))
+    put(store, error(9, 4, version="1.1", userId="a"))
+    put(store, at(2, 5, type="error", name="Other", payload={"message": "x"}))
+    groups: list[Any] = store.errors(**ALL)
+    other, group = sorted(groups, key=lambda one: one["count"])
+    assert other["name"] == "Other"
+    assert {key: group[key] for key in ("name", "message", "count", "total", "users")} == {
+        "name": "KeyError",
+        "message": "no item 4",
+        "count": 4,
+        "total": 4,
+        "users": 3,
+    }
+    assert group["versions"] == ["1.0", "1.1"]
+    assert (group["first"], group["last"]) == (START + MINUTE, START + 9 * MINUTE)
+    assert group["over_time"] == [
+        [START + MINUTE, 1],
+        [START + 5 * MINUTE, 2],
+        [START + 9 * MINUTE, 1],
+    ]
+    assert store.errors(app=None, since=START + 10 * MINUTE, until=START + 20 * MINUTE) == []
+
+
+def test_figures_go_with_their_events(store: SqliteStore) -> None:
+    """When events are pruned, what counted them goes too; what is left still adds up."""
+    store.append([row("shop", at(number, number, type="error"), START) for number in range(10)])
+    while store.roll_up(100):
+        pass
+    store.append([row("shop", at(60, 99), START + 5)])
+    store.roll_up(100)
+    while store.prune(received_before=START + 1, max_bytes=None, rows=3):
+        pass
+    assert store.stats(app=None, since=0, until=START + 99 * MINUTE)["events"] == store.count() == 1
+    assert store.errors(**ALL) == []

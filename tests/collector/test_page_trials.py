@@ -1,0 +1,215 @@
+"""The page under load, with hostile content, on small screens, and when the server goes away."""
+
+from __future__ import annotations
+
+import re
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nucleus_logging.collector import Collector
+from nucleus_logging.collector.files import _FOLDER
+from nucleus_logging.collector.protocol import row as normalise
+from nucleus_logging.collector.settings import Settings
+from nucleus_logging.collector.store.sqlite import SqliteStore
+from tests.collector.test_page import (
+    SECOND,
+    browser,
+    names,
+    now,
+    page,
+    put,
+    recent,
+    row,
+    shows,
+    visit,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from playwright.sync_api import Page
+
+pytestmark = pytest.mark.once
+__all__ = ["browser", "page"]  # fixtures
+
+HOSTILE = [
+    "<script>document.title='broken'</script>",
+    "</script><img src=x onerror=\"document.title='broken'\">",
+    "line\u2028separator\u2029end",
+    "\u202eright to left",
+    "\x1b[31mred\x1b]0;title\x07",
+    "{{constructor}} ${1+1} %s",
+    "\u0000nul",
+]
+
+
+def test_hostile_content_is_text(page: Page, collector: Collector) -> None:
+    """Whatever an event holds is shown as the text it is, in every view."""
+    for number, text in enumerate(HOSTILE):
+        put(
+            collector,
+            recent(
+                number,
+                type="error",
+                name=text,
+                userId=text,
+                version=text[:50],
+                payload={"message": text, text: text, "stack": text},
+            ),
+        )
+    visit(page, collector)
+    page.locator(".row").nth(len(HOSTILE) - 1).wait_for()
+    for text, shown in zip(reversed(HOSTILE), names(page), strict=True):
+        assert shown.strip("\ufffd\0") == text.strip("\0").replace("\u2028", "\u2028")
+    for index in range(len(HOSTILE)):
+        page.locator(".row").nth(index).click()
+        page.locator(".detail .fields").first.wait_for()
+    for view in ("errors", "overview"):
+        visit(page, collector, f"?view={view}")
+        page.locator("main").wait_for()
+        page.get_by_text("document.title").first.wait_for()
+    assert page.title() == "nucleus-logging"
+    assert page.locator("#app script, #app img").count() == 0
+
+
+def test_a_megabyte_in_one_value(page: Page, collector: Collector) -> None:
+    """A very long text is shown in part, and whole on demand."""
+    put(collector, recent(1, payload={"message": "x" * 1_000_000, "stack": "y\n" * 500_000}))
+    visit(page, collector)
+    row(page, "n1").click()
+    page.get_by_text("all 1000000 characters").click()
+    page.wait_for_function("() => document.querySelector('.detail').textContent.length > 1000000")
+
+
+def test_a_hundred_thousand_events(page: Page, tmp_path: Path) -> None:
+    """With 100 000 events in view, a handful of rows exist, and scrolling stays smooth."""
+    received = now()
+    with closing(SqliteStore(tmp_path / "c.db")) as store:
+        store.append([normalise("shop", recent(number), received) for number in range(100_000)])
+    with Collector(db=tmp_path / "c.db") as collector:
+        _scroll(page, collector)
+
+
+def _scroll(page: Page, collector: Collector) -> None:
+    visit(page, collector, "?range=1h")
+    row(page, "n99999").wait_for()
+    page.evaluate(
+        """async () => {
+            const list = document.querySelector(".list");
+            const end = Date.now() + 60_000;
+            while (list.scrollHeight < 100_000 * 28 && Date.now() < end) {
+                list.scrollTop = list.scrollHeight;
+                await new Promise(requestAnimationFrame);
+            }
+        }"""
+    )
+    assert page.locator(".list").evaluate("list => list.scrollHeight") == 100_000 * 28
+    assert page.locator(".row").count() < 100
+    slowest = page.evaluate(
+        """async () => {
+            const list = document.querySelector(".list");
+            const frames = [];
+            let last = performance.now();
+            for (let step = 0; step < 120; step++) {
+                list.scrollTop = (step * 7919 * 28) % (100_000 * 28);
+                await new Promise(requestAnimationFrame);
+                frames.push(performance.now() - last);
+                last = performance.now();
+            }
+            return frames.sort((one, other) => one - other)[Math.floor(frames.length * 0.9)];
+        }"""
+    )
+    assert slowest < 200  # milliseconds; some 17 on an idle machine
+
+
+def test_nothing_is_missing_after_a_restart(page: Page, collector: Collector) -> None:
+    """The list stays while the server is away, a quiet line says so, and it catches up."""
+    put(collector, recent(1))
+    visit(page, collector)
+    shows(page, "n1")
+    collector.stop()
+    page.get_by_text("connection lost, trying again").wait_for()
+    assert names(page) == ["n1"]
+    collector.start()
+    put(collector, recent(2), recent(3))
+    page.get_by_text("connection lost").wait_for(state="detached", timeout=20 * SECOND)
+    shows(page, "n3", "n2", "n1")
+
+
+@pytest.mark.parametrize("view", ["live", "errors", "overview"])
+def test_small_screens(page: Page, collector: Collector, view: str) -> None:
+    """At 360 pixels nothing is wider than the screen, and an event covers the list."""
+    put(collector, recent(1, type="error", name="A" * 200, payload={"message": "x" * 300}))
+    page.set_viewport_size({"width": 360, "height": 640})
+    visit(page, collector, f"?view={view}")
+    page.locator("main > *").first.wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    if view == "live":
+        page.locator(".row").click()
+        page.locator(".detail").wait_for()
+        box = page.locator(".detail").bounding_box()
+        assert box is not None
+        assert box["width"] == 360
+
+
+def test_theme(page: Page, collector: Collector) -> None:
+    """Dark follows the system, the switch is remembered."""
+    page.emulate_media(color_scheme="dark")
+    visit(page, collector)
+    background = "getComputedStyle(document.body).backgroundColor"
+    assert page.evaluate(background) == "rgb(20, 23, 27)"
+    page.get_by_label("Switch between light and dark").click()
+    assert page.evaluate(background) == "rgb(255, 255, 255)"
+    page.reload()
+    assert page.evaluate(background) == "rgb(255, 255, 255)"
+
+
+def test_errors_are_counted_in_the_title(page: Page, collector: Collector) -> None:
+    """Errors that come while nobody looks are counted in the title until somebody does."""
+    put(collector, recent(0))
+    visit(page, collector)
+    shows(page, "n0")
+    hide = "hidden => { Object.defineProperty(document, 'hidden', {value: hidden,"
+    hide += " configurable: true});"
+    page.evaluate(hide + " document.dispatchEvent(new Event('visibilitychange')) }", True)
+    put(collector, recent(1, type="error"), recent(2), recent(3, type="error"))
+    page.wait_for_function("() => document.title.startsWith('(2)')")
+    page.evaluate(hide + " document.dispatchEvent(new Event('visibilitychange')) }", False)
+    page.wait_for_function("() => document.title === 'nucleus-logging'")
+
+
+def test_with_a_token(page: Page, tmp_path: Path) -> None:
+    """The login link opens the page, without the token staying in the address."""
+    settings = Settings(db=tmp_path / "c.db", port=0, token="correct-horse")
+    with Collector(settings=settings) as collector:
+        put(collector, recent(1))
+        visit(page, collector, "login?token=correct-horse")
+        shows(page, "n1")
+        assert "token" not in page.url
+
+
+def test_contrast() -> None:
+    """Every colour of text has a contrast of at least 4.5 on every ground."""
+    css = (_FOLDER / "page.css").read_text()
+    blocks = re.findall(r":root[^{]*\{([^}]*)\}", css)
+    assert len(blocks) == 3
+    for block in blocks:
+        colors = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", block))
+        for ground in ("ground", "raised", "select"):
+            for text in ("text", "quiet", "accent", "error", "warning", "info", "debug"):
+                ratio = _contrast(colors[text], colors[ground])
+                assert ratio >= 4.5, (text, ground, ratio)
+
+
+def _contrast(one: str, other: str) -> float:
+    """The contrast of two colours as WCAG 2 defines it."""
+
+    def luminance(color: str) -> float:
+        parts = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)

@@ -1,0 +1,139 @@
+"""Group commits and pruning, against a real database."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nucleus_logging.collector.protocol import row
+from nucleus_logging.collector.settings import Settings
+from nucleus_logging.collector.store import StoreError
+from nucleus_logging.collector.store.sqlite import SqliteStore
+from nucleus_logging.collector.writer import Writer
+from tests.collector.wire import event
+from tests.tools import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from nucleus_logging.collector.store import Row
+
+
+def rows(first: int, end: int, received: int | None = None) -> list[Row]:
+    """Rows of numbered events, received now."""
+    now = time.time_ns() // 1_000_000 if received is None else received
+    return [row("shop", event(number), now) for number in range(first, end)]
+
+
+class Counting(SqliteStore):
+    """A store that remembers how large its groups were."""
+
+    groups: list[int]
+
+    def append(self, rows: Sequence[Row]) -> int:
+        """Note and commit."""
+        self.groups.append(len(rows))
+        return super().append(rows)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Counting]:
+    """A new store."""
+    with closing(Counting(tmp_path / "events.db")) as opened:
+        opened.groups = []
+        yield opened
+
+
+def test_what_arrives_meanwhile_is_one_group(store: Counting) -> None:
+    """Messages that come while the database is busy share the next commit."""
+    writer = Writer(store, Settings(db=store.path))
+
+    async def run() -> None:
+        with closing(sqlite3.connect(store.path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            first = writer.commit(rows(0, 1))
+            while not store.groups:
+                await asyncio.sleep(0.001)
+            rest = [writer.commit(rows(number, number + 1)) for number in range(1, 50)]
+            other.execute("COMMIT")
+        await asyncio.gather(first, *rest)
+
+    asyncio.run(run())
+    writer.stop()
+    assert store.groups == [1, 49]
+    assert (writer.stored, writer.duplicates) == (50, 0)
+
+
+def test_stop_commits_what_was_submitted(store: Counting) -> None:
+    """Nothing that was handed over before the end is left behind."""
+    writer = Writer(store, Settings(db=store.path))
+
+    async def run() -> None:
+        futures = [writer.commit(rows(number, number + 1)) for number in range(100)]
+        await asyncio.get_running_loop().run_in_executor(None, writer.stop)
+        await asyncio.gather(*futures)
+
+    asyncio.run(run())
+    assert store.count() == 100
+
+
+def test_a_loop_that_has_gone_does_not_stop_the_writer(store: Counting) -> None:
+    """Who does not wait for the answer spoils nothing for others."""
+    writer = Writer(store, Settings(db=store.path))
+
+    async def leave() -> None:
+        writer.commit(rows(0, 1))
+
+    async def stay() -> None:
+        await writer.commit(rows(1, 2))
+
+    asyncio.run(leave())
+    asyncio.run(stay())
+    writer.stop()
+    assert store.count() == 2
+
+
+def test_trouble_is_told_once_and_its_end_too(
+    store: Counting, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A database that refuses fails the commits and is told in one line; so is its recovery."""
+    writer = Writer(store, Settings(db=store.path))
+    refuse = "CREATE TRIGGER t BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'full up'); END"
+
+    async def run() -> None:
+        with closing(sqlite3.connect(store.path)) as other:
+            other.execute(refuse)
+            for _ in range(3):
+                with pytest.raises(StoreError, match="full up"):
+                    await writer.commit(rows(0, 1))
+            other.execute("DROP TRIGGER t")
+        await writer.commit(rows(0, 1))
+
+    asyncio.run(run())
+    writer.stop()
+    told = capfd.readouterr().err.splitlines()
+    assert len(told) == 2
+    assert "full up" in told[0]
+    assert (writer.failures, writer.stored) == (3, 1)
+
+
+def test_old_events_go_while_new_ones_come(store: Counting) -> None:
+    """With `retain`, what is too old is removed; what comes meanwhile is committed."""
+    long_ago = time.time_ns() // 1_000_000 - 2 * 86_400_000
+    store.append(rows(0, 3000, received=long_ago))
+    writer = Writer(store, Settings(db=store.path, retain=1))
+
+    async def run() -> None:
+        for number in range(3000, 3010):
+            await writer.commit(rows(number, number + 1))
+
+    asyncio.run(run())
+    wait_until(lambda: writer.pruned == 3000)
+    writer.stop()
+    assert store.count() == 10

@@ -1,0 +1,1 @@
+"""Random kills of an application and of its collector, and the account afterwards."""

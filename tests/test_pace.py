@@ -1,0 +1,117 @@
+"""Attempts are put off with full jitter; a backlog goes at a steady rate."""
+
+from __future__ import annotations
+
+from random import Random
+from statistics import mean
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nucleus_logging.pace import Allowance, Backoff
+
+
+def delays(failures: int, seed: int = 1) -> list[float]:
+    """The delays after so many failures in a row."""
+    backoff = Backoff(Random(seed))
+    found = []
+    for _ in range(failures):
+        backoff.failed(100.0)
+        found.append(backoff.ready_at - 100.0)
+    return found
+
+
+class TestBackoff:
+    def test_ready_before_any_failure(self) -> None:
+        """The first attempt is made at once."""
+        assert Backoff(Random(1)).ready_at == 0.0
+
+    def test_ceiling_doubles_from_half_a_second_to_a_minute(self) -> None:
+        """The n-th delay is anywhere from 0 to 0.5 s doubled n - 1 times, at most 60 s."""
+        ceilings = [min(60.0, 0.5 * 2.0**n) for n in range(12)]
+        seen = [delays(12, seed) for seed in range(400)]
+        for position, ceiling in enumerate(ceilings):
+            column = [row[position] for row in seen]
+            assert 0.0 <= min(column) < 0.1 * ceiling
+            assert 0.9 * ceiling < max(column) <= ceiling
+            assert 0.4 * ceiling < mean(column) < 0.6 * ceiling
+
+    def test_many_failures(self) -> None:
+        """A server that is away for days costs neither an overflow nor more than a minute."""
+        assert max(delays(5000)) <= 60.0
+
+    def test_success_begins_again(self) -> None:
+        """After success the next failure counts as the first."""
+        backoff = Backoff(Random(1))
+        for _ in range(10):
+            backoff.failed(0.0)
+        backoff.succeeded()
+        assert backoff.ready_at == 0.0
+        backoff.failed(5.0)
+        assert 5.0 <= backoff.ready_at <= 5.5
+
+    def test_what_the_server_asked_for_is_the_least(self) -> None:
+        """`Retry-After` holds as a minimum, and nobody's hurry shortens it."""
+        backoff = Backoff(Random(1))
+        backoff.failed(10.0, at_least=120.0)
+        assert backoff.ready_at == 130.0
+        backoff.hurry()
+        assert backoff.ready_at == 130.0
+
+    def test_hurry_allows_one_attempt(self) -> None:
+        """A flush ends the delay; the failure after it is put off as ever, and longer."""
+        backoff = Backoff(Random(3))
+        for _ in range(5):
+            backoff.failed(10.0)
+        backoff.hurry()
+        assert backoff.ready_at == 0.0
+        backoff.failed(10.0)
+        assert 10.0 < backoff.ready_at <= 26.0
+
+    def test_success_forgets_what_was_asked_for(self) -> None:
+        """A `Retry-After` of before the last success does not keep a flush waiting."""
+        backoff = Backoff(Random(1))
+        backoff.failed(0.0, at_least=120.0)
+        backoff.succeeded()
+        backoff.failed(0.0)
+        backoff.hurry()
+        assert backoff.ready_at == 0.0
+
+
+class TestAllowance:
+    def test_full_at_first(self) -> None:
+        """A burst may go at once, then it fills at the rate."""
+        allowance = Allowance(rate=10.0, burst=5.0)
+        assert allowance.wait(0.0, 5.0) == 0.0
+        assert [allowance.take() for _ in range(6)] == [True] * 5 + [False]
+        assert allowance.wait(0.0, 1.0) == 0.1
+        assert allowance.wait(0.0, 100.0) == 0.5
+
+    def test_a_pause_gives_no_more_than_a_burst(self) -> None:
+        """An hour of silence does not let an hour's worth go at once."""
+        allowance = Allowance(rate=10.0, burst=5.0)
+        allowance.wait(0.0, 1.0)
+        assert allowance.wait(3600.0, 100.0) == 0.0
+        assert sum(allowance.take() for _ in range(100)) == 5
+
+    @given(
+        rate=st.floats(0.001, 1e9),
+        burst=st.integers(1, 200),
+        start=st.floats(0.0, 1e7),
+        count=st.integers(1, 400),
+    )
+    def test_who_wakes_when_told_may_go(
+        self, rate: float, burst: int, start: float, count: int
+    ) -> None:
+        """Waking up at the moment that was named never finds that it is still too early."""
+        allowance = Allowance(rate, float(burst))
+        now, gone = start, 0
+        while gone < count:
+            wanted = count - gone
+            now += allowance.wait(now, wanted)
+            assert allowance.wait(now, wanted) == 0.0
+            went = sum(allowance.take() for _ in range(min(wanted, burst)))
+            assert went == min(wanted, burst)
+            gone += went
+        # Not faster than the rate allows, the first burst and rounding aside.
+        assert count - burst <= rate * (now - start) * (1 + 1e-6) + 1e-3 * (1 + rate)

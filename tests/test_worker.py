@@ -1,0 +1,283 @@
+"""The worker's thread: when it starts and ends, and that nothing but the end of it ends it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from nucleus_logging import Client
+from tests.servers import steps
+from tests.servers.faulty import FaultyServer
+from tests.tools import MS, run_python, wait_until
+
+if TYPE_CHECKING:
+    import pytest
+
+QUICK: dict[str, Any] = {"spool": False, "flush_interval": 20 * MS, "ack_timeout": 10_000 * MS}
+
+
+def client_of(server: FaultyServer, **options: Any) -> Client:
+    """A client of this server that keeps nothing on disk."""
+    return Client("shop", endpoint=server.url, **{**QUICK, **options})
+
+
+def assert_balanced(client: Client) -> None:
+    """Every event is accounted for."""
+    stats = client.stats()
+    parts = stats.acknowledged + stats.queued + stats.in_flight + sum(stats.dropped.values())
+    assert stats.accepted == parts, stats
+
+
+class TestLife:
+    def test_starts_with_the_first_event(self) -> None:
+        """Neither a client nor `flush`, `close` and `stats` start a thread; an event does."""
+        before = threading.active_count()
+        with FaultyServer() as server:
+            idle = threading.active_count()
+            client = client_of(server)
+            assert client.flush(1) is True
+            client.stats()
+            assert client.close(1) is True
+            assert threading.active_count() == idle
+            client.track("one")
+            assert client._machine.worker.alive
+            assert client.flush(5_000 * MS)
+        assert before <= idle
+
+    def test_close_ends_it(self) -> None:
+        """`close` ends thread and connection; the next event starts both again."""
+        with FaultyServer() as server:
+            client = client_of(server)
+            for number in range(3):
+                client.track(f"e{number}")
+                assert client.close(5_000 * MS) is True
+                assert not client._machine.worker.alive
+                assert not client.stats().connected
+            server.wait_for(lambda s: all(one.closed.is_set() for one in s.connections))
+            assert [one.close_code for one in server.connections] == [1000] * 3
+            assert [event["event"] for _, event in server.events] == ["init", "e0", "e1", "e2"]
+
+    def test_close_while_connecting(self) -> None:
+        """A client that is closed in the middle of connecting stays closed."""
+        with FaultyServer([lambda connection: connection.reader.frame()]) as server:
+            client = client_of(server)
+            client.track("one")
+            server.wait_for(lambda s: s.connections and s.connections[0].requests)
+            assert client.close(0) is False
+            server.wait_for(lambda s: s.connections[0].closed.is_set())
+            assert not client._machine.worker.alive
+            assert client._machine.link.connection is None
+            assert client.stats().queued == 2
+
+    def test_no_thread_can_be_started(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where no thread can be started callers notice nothing, and a later event tries again."""
+
+        def refuse(self: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        with FaultyServer() as server:
+            client = client_of(server)
+            with monkeypatch.context() as patch:
+                patch.setattr(threading.Thread, "start", refuse)
+                client.track("one")
+                client.track("two")
+                assert client.stats().queued == 2
+            client.track("three")
+            assert client.flush(5_000 * MS)
+            assert [event["event"] for _, event in server.events][1:] == ["one", "two", "three"]
+
+
+class TestFailures:
+    def test_a_turn_that_fails(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An exception that nobody foresaw is counted and survived, and nothing is lost."""
+        with FaultyServer() as server:
+            client = client_of(server)
+            shipper = client._machine.shipper
+            failures = iter([ZeroDivisionError("one"), MemoryError(), KeyError("three")])
+            turn = shipper.turn
+
+            def failing(now: float) -> float | None:
+                for error in failures:
+                    raise error
+                return turn(now)
+
+            monkeypatch.setattr(shipper, "turn", failing)
+            for number in range(10):
+                client.track(f"e{number}")
+            assert client.flush(20_000 * MS)
+            stats = client.stats()
+            assert (stats.failures, stats.acknowledged, stats.dropped) == (3, 11, {})
+
+    def test_failing_all_the_time_costs_little(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A worker whose every turn fails pauses longer and longer, whoever logs meanwhile."""
+        with FaultyServer() as server:
+            client = client_of(server, queue_size=50)
+            shipper = client._machine.shipper
+            turns = []
+
+            def failing(now: float) -> float | None:
+                turns.append(now)
+                raise ZeroDivisionError
+
+            monkeypatch.setattr(shipper, "turn", failing)
+            end = time.monotonic() + 500 * MS
+            logged = 0
+            while time.monotonic() < end:
+                client.track("more")
+                logged += 1
+                time.sleep(1 * MS)
+            assert len(turns) <= 6
+            assert len(shipper.buffer.captures) <= 51
+            monkeypatch.undo()
+            wait_until(lambda: client.stats().acknowledged > 50)
+            assert client.flush(5_000 * MS)
+            wait_until(lambda: not client.stats().queued and not client.stats().in_flight)
+            assert_balanced(client)
+            # init, and perhaps notices
+            assert client.stats().accepted >= logged + 1
+
+    def test_in_the_middle_of_a_connection(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A failure while something is in flight costs the connection; the events go again."""
+        with FaultyServer([steps.Accept(steps.Never()), steps.Accept()]) as server:
+            client = client_of(server)
+            client.track("one")
+            server.wait_for(lambda s: len(s.events) == 2)
+            receive = client._machine.link.receive
+            failures = iter([ValueError("unforeseen")])
+
+            def failing(now: float) -> list[bytes] | None:
+                for error in failures:
+                    raise error
+                return receive(now)
+
+            monkeypatch.setattr(client._machine.link, "receive", failing)
+            client.track("two")
+            wait_until(lambda: client.stats().acknowledged == 3)
+            assert [event["event"] for number, event in server.events if number == 1] == [
+                "init",
+                "one",
+                "two",
+            ]
+            assert client.stats().failures == 1
+            assert client.stats().last_error == "ValueError: unforeseen"
+
+    def test_an_event_that_cannot_be_encoded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """One event whose encoding fails in an unforeseen way is counted; its neighbours arrive."""
+        with FaultyServer() as server:
+            client = client_of(server)
+            encoder = client._machine.shipper._encoder
+            encode = type(encoder).encode
+
+            def failing(self: Any, capture: Any) -> Any:
+                if capture[4] == "e3":
+                    raise ZeroDivisionError
+                return encode(self, capture)
+
+            monkeypatch.setattr(type(encoder), "encode", failing)
+            for number in range(6):
+                client.track(f"e{number}")
+            client.flush(5_000 * MS)
+            wait_until(lambda: client.stats().dropped == {"invalid": 1})
+            assert client.flush(5_000 * MS)
+            names = [event["event"] for _, event in server.events]
+            assert names[:6] == ["init", "e0", "e1", "e2", "e4", "e5"]
+            assert_balanced(client)
+
+    def test_all_descriptors_closed(self) -> None:
+        """A program that closes every descriptor, as daemons do, loses a connection, no event.
+
+        The worker finds out when it wakes up next.
+        """
+        program = """
+import os, sys
+from nucleus_logging import Client
+client = Client("shop", endpoint=sys.argv[1], spool=False, heartbeat_interval=0.5)
+client.track("one")
+assert client.flush(20)
+os.closerange(3, 256)
+client.track("two")
+assert client.flush(20), client.stats()
+client.track("three")
+assert client.flush(20), client.stats()
+os._exit(0)
+"""
+        with FaultyServer() as server:
+            done = run_python(program, server.url)
+            assert done.returncode == 0, done.stderr
+            assert {event["event"] for _, event in server.events} == {"init", "one", "two", "three"}
+
+    def test_no_descriptors_left(self) -> None:
+        """A program without a descriptor left logs on; when it has some again, all arrives."""
+        program = """
+import os, resource, sys
+from nucleus_logging import Client
+client = Client("shop", endpoint=sys.argv[1], spool=False, flush_interval=0.01)
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+taken = []
+try:
+    while True:
+        taken.append(os.open("/dev/null", os.O_RDONLY))
+except OSError:
+    pass
+for number in range(100):
+    client.track(f"e{number}")
+assert not client.flush(0.3)
+for one in taken:
+    os.close(one)
+assert client.flush(20), client.stats()
+"""
+        with FaultyServer() as server:
+            done = run_python(program, server.url)
+            assert done.returncode == 0, done.stderr
+            assert len(server.events) == 101
+
+
+class TestMemory:
+    def test_a_turn_that_takes_long(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """However long a turn takes, the buffer holds no more than it may."""
+        in_turn, may_go = threading.Event(), threading.Event()
+        with FaultyServer() as server:
+            client = client_of(server, queue_size=100)
+            shipper = client._machine.shipper
+            turn = shipper.turn
+
+            def slow(now: float) -> float | None:
+                in_turn.set()
+                may_go.wait(20_000 * MS)
+                return turn(now)
+
+            monkeypatch.setattr(shipper, "turn", slow)
+            client.track("first")
+            assert in_turn.wait(20_000 * MS)
+            for number in range(1_000):
+                client.track(f"e{number}")
+            assert len(shipper.buffer.captures) <= 101
+            may_go.set()
+            wait_until(lambda: client.stats().dropped.get("queue_full", 0) >= 800)
+            client.flush(10_000 * MS)
+            wait_until(lambda: not client.stats().queued and not client.stats().in_flight)
+            assert_balanced(client)
+
+
+class TestClock:
+    def test_wall_clock_steps(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A step of the wall clock, in either direction, neither fires nor freezes anything."""
+        with FaultyServer() as server:
+            client = client_of(server, session_timeout=3_600, heartbeat_interval=3_600)
+            client.track("one")
+            assert client.flush(5_000 * MS)
+            for step in (-86_400.0, 10 * 86_400.0):
+                now = time.time
+                with monkeypatch.context() as patch:
+                    patch.setattr(time, "time", lambda now=now, step=step: now() + step)
+                    client.track("stepped")
+                    assert client.flush(5_000 * MS)
+            assert [event["event"] for _, event in server.events] == [
+                "init",
+                "one",
+                "stepped",
+                "stepped",
+            ]
+            assert len(server.connections) == 1
+            assert client.stats().dropped == {}

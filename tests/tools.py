@@ -1,0 +1,53 @@
+"""What several test modules need: a unit of time, waiting for a fact, programs of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).resolve().parent.parent
+
+MS = 0.001 * float(os.environ.get("NUCLEUS_TEST_TIME_SCALE", "1"))
+"""A millisecond in seconds, longer on a machine that was said to be slow."""
+
+
+def wait_until(fact: Callable[[], object], timeout: float = 20_000 * MS) -> None:
+    """Return as soon as the fact holds.
+
+    Args:
+        fact: Asked every few milliseconds.
+        timeout: Seconds after which an AssertionError is raised.
+    """
+    end = time.monotonic() + timeout
+    while not fact():
+        assert time.monotonic() < end, f"still not true after {timeout:.1f} s: {fact}"
+        time.sleep(5 * MS)
+
+
+def run_python(
+    code: str, *arguments: str, timeout: float = 60_000 * MS, **environ: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a program in an interpreter of its own, warnings as errors, and wait for its end.
+
+    Args:
+        code: The program.
+        arguments: Its `sys.argv[1:]`.
+        timeout: Seconds it may take.
+        environ: Variables on top of this process's.
+    """
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
