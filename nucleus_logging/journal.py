@@ -194,14 +194,12 @@ class Journal:
         if segment is None:
             return False
         try:
+            lines = [closing_line(event.core) for event in events]
             if self.facts.known and not segment.facts_written:
                 segment.facts_written = True
-                segment.write(json_line({"facts": self.facts.as_dict()}))
-            if not self.write(segment, b"".join([closing_line(event.core) for event in events])):
+                lines.append(json_line({"facts": self.facts.as_dict()}))
+            if not self.write(segment, b"".join(lines)):
                 return False
-        except OSError as error:
-            self._fail("cannot write", error)
-            return False
         finally:
             segment.leave()
         for event in events:
