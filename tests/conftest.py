@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 from tests.tools import MS
 
@@ -23,6 +24,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nucleus_logging.collector import Collector
+
+# The suite answers the same for the same code, on a slow machine too;
+# `--hypothesis-profile=explore` looks for examples that nobody has seen.
+_UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("explore", _UNHURRIED)
+settings.register_profile("repeatable", _UNHURRIED, derandomize=True, database=None)
+settings.load_profile("repeatable")
 
 _OF_THE_MACHINE = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ssl_cert_file")
 
