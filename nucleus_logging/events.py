@@ -76,8 +76,7 @@ class Event:
         core: the event as a JSON object, without what `Facts` adds.
         size: bytes that it takes in a frame, rounded up.
         facts: the device it came from.
-        fingerprint: an error's, and its message: what its repeats have in common; "" without
-            an exception.
+        fingerprint: what an error's repeats have in common; "" without an exception.
         session: its session when it is this process's ``init``, to be marked as safe.
         segment: the journal's segment that holds it, if one does.
         order, rank, waiting_since, adopted, tries, strikes, batch, gone: `Delivery`'s own.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from examples.demo.ledger import Ledger, compare
+from nucleus_logging import NucleusHandler
 from tests.tools import MS, ROOT
 
 if TYPE_CHECKING:
@@ -76,3 +78,26 @@ def test_missing_and_doubled_records_are_found(collector: Collector) -> None:
     assert verdict.missing == Counter({"number 3": 1})
     assert verdict.doubled == Counter({"number 2": 1})
     assert (verdict.logged, verdict.stored) == (3, 3)
+
+
+def test_repeats_of_an_error_are_all_there(collector: Collector) -> None:
+    """Errors that leave as one event, which says how many they were, are not missing."""
+    ledger = Ledger()
+    handler = NucleusHandler("demo", endpoint=collector.url)
+    logger = logging.getLogger("demo.repeats")
+    logger.propagate = False
+    logger.handlers = [ledger, handler]
+    for number in range(20):
+        try:
+            compile("(", f"{number}.py", "exec")
+        except SyntaxError:
+            logger.exception("cannot compile %d.py", number, extra={"number": number})
+    assert handler.client.flush(timeout=20_000 * MS)
+    rows = list(collector.store.events(app="demo"))
+    assert sum(row.type == "error" for row in rows) < 20
+    verdict = compare(ledger.entries, rows)
+    assert (verdict.logged, verdict.stored) == (20, 20)
+    assert not verdict.missing
+    assert not verdict.doubled
+    ledger.entries["SyntaxError of demo.repeats"] += 1
+    assert compare(ledger.entries, rows).missing.total() == 1

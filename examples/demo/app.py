@@ -142,6 +142,8 @@ def counts(client: nucleus_logging.Client) -> dict[str, int]:
         "accepted": stats.accepted,
         "acknowledged": stats.acknowledged,
         "waiting": stats.queued + stats.in_flight,
+        # Folded into another event, that is, which says so.
+        "repeats": stats.dropped.pop("folded", 0),
         "dropped": sum(stats.dropped.values()),
     }
 

@@ -1,8 +1,9 @@
 """The ledger: what the application logged, written down beside the package and not by it.
 
 The application's own records carry a number each; those of libraries are told apart by logger and
-millisecond, since texts are scrubbed on their way. After the run every entry must be found in the
-collector's database exactly once.
+millisecond, since texts are scrubbed on their way. Exceptions are counted by their class, for
+repeats of one leave as one event that says how many they were. After the run every entry must be
+found in the collector's database, as often as it was written down.
 """
 
 from __future__ import annotations
@@ -28,7 +29,11 @@ class Ledger(logging.Handler):
         self.entries: Counter[str] = Counter()
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.entries[_entry(vars(record), record.name, int(record.created * 1000))] += 1
+        if record.exc_info and record.exc_info[0]:
+            entry = _error(record.exc_info[0].__qualname__, record.name)
+        else:
+            entry = _entry(vars(record), record.name, int(record.created * 1000))
+        self.entries[entry] += 1
 
     def count(
         self, _logger: object, _method: str, event: MutableMapping[str, Any]
@@ -60,8 +65,11 @@ def compare(logged: Counter[str], rows: Iterable[Stored]) -> Verdict:
     """Look up each entry of the ledger among the database's rows, and the other way round."""
     stored: Counter[str] = Counter()
     for row in rows:
-        if row.type in ("event", "error"):
-            stored[_entry(row.payload, str(row.payload.get("logger", "")), row.date)] += 1
+        logger = str(row.payload.get("logger", ""))
+        if row.type == "error" and row.fingerprint:
+            stored[_error(row.name or "", logger)] += int(str(row.payload.get("repeated", 1)))
+        elif row.type in ("event", "error"):
+            stored[_entry(row.payload, logger, row.date)] += 1
     return Verdict(logged.total(), stored.total(), logged - stored, stored - logged)
 
 
@@ -69,3 +77,8 @@ def _entry(fields: Mapping[str, object], logger: str, date: int) -> str:
     """The ledger's name for a record: its number, or else its logger and when it was logged."""
     number = fields.get("number")
     return f"{logger} at {date}" if number is None else f"number {number}"
+
+
+def _error(kind: str, logger: str) -> str:
+    """The ledger's name for the exceptions of one class that a logger reported."""
+    return f"{kind} of {logger}"

@@ -127,9 +127,10 @@ def _account(
     for name, value in (
         ("logged by the application", verdict.logged),
         ("accepted by the client, its own included", facts["accepted"]),
+        ("told by another event, as repeats of one error", facts["repeats"]),
         ("acknowledged by the server", facts["acknowledged"]),
         ("in the database", len(rows)),
-        ("  of them logged by the application", verdict.stored),
+        ("  of the application, repeats included", verdict.stored),
         ("missing", verdict.missing.total()),
         ("doubled", verdict.doubled.total()),
         ("sessions", sessions),
