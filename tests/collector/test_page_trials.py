@@ -85,9 +85,18 @@ def test_a_megabyte_in_one_value(page: Page, collector: Collector) -> None:
 
 def test_a_hundred_thousand_events(page: Page, tmp_path: Path) -> None:
     """With 100 000 events in view, a handful of rows exist, and scrolling stays smooth."""
-    received = now()
+    first = normalise("shop", recent(0), now())
     with closing(SqliteStore(tmp_path / "c.db")) as store:
-        store.append([normalise("shop", recent(number), received) for number in range(100_000)])
+        store.append(
+            [
+                first._replace(
+                    key=(first.date + number).to_bytes(8, "big") + first.key[8:],
+                    date=first.date + number,
+                    name=f"n{number}",
+                )
+                for number in range(100_000)
+            ]
+        )
     with Collector(db=tmp_path / "c.db") as collector:
         _scroll(page, collector)
 
