@@ -80,6 +80,8 @@ class Api:
             before = bytes.fromhex(request.query.get("cursor", "")) or None
         except ValueError:
             raise web.HTTPBadRequest(text="cursor: take the one of the last page\n") from None
+        # Before the page: what is stored in between comes again in the stream, else it came never.
+        seq = await self._read(self._store.last_seq)
         found = await self._read(
             functools.partial(
                 self._store.search, query, before=before, limit=limit, seconds=_SECONDS
@@ -89,7 +91,7 @@ class Api:
             {
                 "events": [event.as_json() for event in found.events],
                 "cursor": None if found.cursor is None else found.cursor.hex(),
-                "seq": await self._read(self._store.last_seq),
+                "seq": seq,
             }
         )
 

@@ -36,6 +36,7 @@ _TOGETHER_SECONDS = 0.1  # what comes within shares a message
 _SLOW_SECONDS = 10.0  # that a reader may take for one message
 _QUIET_SECONDS = 15.0  # after which a comment keeps proxies and browsers from giving up
 _LISTENERS = 100
+_RETRY = b"retry: 1000\n\n"  # ms
 
 
 class Live:
@@ -109,7 +110,8 @@ class Live:
     ) -> None:
         newest = await self._read(self._store.last_seq)
         seen = newest if after is None or after > newest else after
-        # An empty message tells the reader where the stream begins.
+        # How soon a browser comes back, and where the stream begins.
+        await asyncio.wait_for(response.write(_RETRY), _SLOW_SECONDS)
         await _send(response, seen, [])
         while not self._ending:
             news.clear()

@@ -11,11 +11,14 @@ import pytest
 
 from nucleus_logging.collector import Collector
 from nucleus_logging.collector.settings import Settings
+from nucleus_logging.collector.store.sqlite import SqliteStore
 from tests.collector.wire import event, frame, request
 from tests.tools import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from nucleus_logging.collector.store import Found
 
 TOKEN = "correct-horse"
 NOW = time.time_ns() // 1_000_000
@@ -51,6 +54,22 @@ class TestEvents:
         assert answer["events"][1]["payload"] == {"a": 1}
         assert answer["events"][1]["platform"] == "Linux"
         assert (answer["cursor"], answer["seq"]) == (None, 2)
+
+    def test_nothing_falls_between_page_and_stream(
+        self, collector: Collector, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What is stored while a page is read has a higher number than the page's."""
+        put(collector, recent(1))
+        search = SqliteStore.search
+
+        def and_then_store(*args: Any, **kwargs: Any) -> Found:
+            found = search(*args, **kwargs)
+            put(collector, recent(2))
+            return found
+
+        monkeypatch.setattr(SqliteStore, "search", and_then_store)
+        answer = get(collector, "/api/events")
+        assert ([one["name"] for one in answer["events"]], answer["seq"]) == (["n1"], 1)
 
     def test_filter_range_and_cursor(self, collector: Collector) -> None:
         """Filter, range, limit and cursor work together."""
