@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nucleus_logging.collector.protocol import row
+from nucleus_logging.collector.store import figures
 from nucleus_logging.collector.store.sqlite import SqliteStore
 from tests.collector.wire import event
 
@@ -63,6 +64,18 @@ def test_range_and_buckets(store: SqliteStore) -> None:
     assert [count for _, count in stats["levels"]["none"]] == [10] * 12
     narrow = store.stats(app=None, since=START + 10 * MINUTE, until=START + 20 * MINUTE)
     assert narrow["events"] == 10
+
+
+def test_names_of_a_few_minutes(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few events are counted one by one; of many, names are kept by the hour."""
+    put(store, at(1, 1, name="early"), *(at(9, number, name="late") for number in range(2, 5)))
+    put(store, at(9, 5, name="late"), at(9, 6, type="heartbeat"), app="blog")
+    asked: dict[str, Any] = {"app": None, "since": START + 5 * MINUTE, "until": START + 20 * MINUTE}
+    late = {"name": "late", "type": "event", "count": 4}
+    assert store.stats(**asked)["names"] == [late]
+    assert store.stats(**{**asked, "app": "blog"})["names"] == [{**late, "count": 1}]
+    monkeypatch.setattr(figures, "_COUNTED", 3)
+    assert store.stats(**asked)["names"] == [late, {**late, "name": "early", "count": 1}]
 
 
 def test_by_app(store: SqliteStore) -> None:
