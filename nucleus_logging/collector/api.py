@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from concurrent.futures import Executor
 
-    from nucleus_logging.collector.store import Json
-    from nucleus_logging.collector.store.sqlite import SqliteStore
+    from nucleus_logging.collector.store import Json, Store
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -45,7 +44,7 @@ class Api:
         threads: where it is read.
     """
 
-    def __init__(self, store: SqliteStore, threads: Executor) -> None:
+    def __init__(self, store: Store, threads: Executor) -> None:
         self._store = store
         self._threads = threads
 

@@ -21,7 +21,7 @@ from nucleus_logging.collector.settings import Settings
 if TYPE_CHECKING:
     import os
 
-    from nucleus_logging.collector.store.sqlite import SqliteStore
+    from nucleus_logging.collector.store import Store
 
 __all__ = ["Collector"]
 
@@ -66,12 +66,12 @@ class Collector:
         self.start()
 
     @property
-    def db(self) -> Path:
-        """The database file."""
+    def db(self) -> Path | str:
+        """The database: a file, or PostgreSQL's URL."""
         return self.settings.db
 
     @property
-    def store(self) -> SqliteStore:
+    def store(self) -> Store:
         """The open database, for reading.
 
         Raises:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, TextIO
 
 from nucleus_logging.collector.query import FILTER_HELP, parse_filter
 from nucleus_logging.collector.serve import default_db
-from nucleus_logging.collector.store import Stored, StoreError, StoreUnusableError
-from nucleus_logging.collector.store.sqlite import SqliteStore
+from nucleus_logging.collector.store import Store, Stored, StoreError, StoreUnusableError
+from nucleus_logging.collector.store.opening import database, open_store
 
 if TYPE_CHECKING:
     import argparse
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     add = parser.add_argument
     add("filter", nargs="*", help=FILTER_HELP)
-    add("--db", type=Path, help="database file (default: the one of 'serve')")
+    add("--db", type=database, help="file or postgresql://... (default: the one of 'serve')")
     add("--format", choices=("jsonl", "csv"), default="jsonl", help="default: %(default)s")
     add("--output", "-o", type=Path, help="file to write (default: standard output)")
 
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         0, or 1 when the database cannot be read or the file not be written.
     """
     try:
-        with closing(SqliteStore(arguments.db or default_db(), read_only=True)) as store:
+        with closing(open_store(arguments.db or default_db(), read_only=True)) as store:
             events = _events(store, " ".join(arguments.filter))
             if arguments.output is None:
                 # The reader's line ends are csv's business, and JSON is ASCII anyway.
@@ -60,11 +60,11 @@ def run(arguments: argparse.Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (StoreUnusableError, StoreError, OSError) as error:
         print(f"nucleus-logging export: {error}", file=sys.stderr)
-        return 1
+        return error.status if isinstance(error, StoreUnusableError) else 1
     return 0
 
 
-def _events(store: SqliteStore, wanted: str) -> Iterator[Stored]:
+def _events(store: Store, wanted: str) -> Iterator[Stored]:
     conditions = parse_filter(wanted)
     seen, end = 0, store.last_seq()
     while events := store.since(conditions, after=seen, until=end, limit=_SLICE):

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from nucleus_logging.collector.query import Condition
-    from nucleus_logging.collector.store import Json
-    from nucleus_logging.collector.store.sqlite import SqliteStore
+    from nucleus_logging.collector.store import Json, Store
 
 __all__ = ["Live"]
 
@@ -47,7 +46,7 @@ class Live:
         threads: where it is read.
     """
 
-    def __init__(self, store: SqliteStore, threads: Executor) -> None:
+    def __init__(self, store: Store, threads: Executor) -> None:
         self._store = store
         self._threads = threads
         self._loop = asyncio.get_running_loop()

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from nucleus_logging.collector import MISSING_EXTRA
 from nucleus_logging.collector.settings import Settings, SettingsError, is_loopback
 from nucleus_logging.collector.store import StoreUnusableError
+from nucleus_logging.collector.store.opening import database, shown
 
 if TYPE_CHECKING:
     import argparse
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     add("--port", type=int, default=4600, help="0 takes a free one (default: %(default)s)")
-    add("--db", type=Path, help="database file (default: in the user's state directory)")
+    add("--db", type=database, help="file (default: in the user's state) or postgresql://...")
     add("--retain", type=float, metavar="DAYS", help="remove events after so many days")
     add("--max-size", type=float, metavar="MB", help="remove the oldest beyond so many megabytes")
     add("--app-id", action="append", default=[], help="serve only this app; can be repeated")
@@ -65,7 +66,9 @@ def run(arguments: argparse.Namespace) -> int:
         if error.name is not None and error.name.startswith("nucleus_logging"):
             raise
         return _fail(MISSING_EXTRA)
-    except (StoreUnusableError, SettingsError) as error:
+    except StoreUnusableError as error:
+        return _fail(str(error), error.status)
+    except SettingsError as error:
         return _fail(str(error))
     except OSError as error:
         where = f"{settings.host}:{settings.port}"
@@ -89,7 +92,7 @@ async def _serve(settings: Settings) -> int:
         await server.start()
         print(
             f'nucleus-logging: collecting, connect with endpoint="{server.url}"'
-            f" (database {settings.db})",
+            f" (database {shown(settings.db)})",
             flush=True,
         )
         if settings.token is not None:

@@ -26,11 +26,12 @@ from nucleus_logging.collector.live import Live
 from nucleus_logging.collector.metrics import Metrics
 from nucleus_logging.collector.safety import Guard
 from nucleus_logging.collector.settings import SettingsError
-from nucleus_logging.collector.store.sqlite import SqliteStore
+from nucleus_logging.collector.store.opening import open_store
 from nucleus_logging.collector.writer import Writer
 
 if TYPE_CHECKING:
     from nucleus_logging.collector.settings import Settings
+    from nucleus_logging.collector.store import Store
 
 __all__ = ["Server"]
 
@@ -53,14 +54,14 @@ class Server:
         self.url = ""
         self._tls = _tls(settings)
         self._runner: web.AppRunner | None = None
-        self._store: SqliteStore | None = None
+        self._store: Store | None = None
         self._writer: Writer | None = None
         self._ingest: Ingest | None = None
         self._live: Live | None = None
         self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="nucleus-collector-read")
 
     @property
-    def store(self) -> SqliteStore:
+    def store(self) -> Store:
         """The database, while this serves.
 
         Raises:
@@ -79,7 +80,9 @@ class Server:
         """
         listening = _bind(self.settings.host, self.settings.port)
         try:
-            self._store = SqliteStore(self.settings.db)
+            self._store = await asyncio.get_running_loop().run_in_executor(
+                None, open_store, self.settings.db
+            )
             self._writer = Writer(self._store, self.settings)
             self._runner = web.AppRunner(
                 self._application(self._store, self._writer),
@@ -116,7 +119,7 @@ class Server:
         if self._store is not None:
             self._store.close()
 
-    def _application(self, store: SqliteStore, writer: Writer) -> web.Application:
+    def _application(self, store: Store, writer: Writer) -> web.Application:
         guard = Guard(self.settings)
         ingest = self._ingest = Ingest(writer, self.settings)
         live = self._live = Live(store, self._threads)

@@ -25,7 +25,7 @@ class Settings:
     """How a collector runs.
 
     Args:
-        db: the database file.
+        db: the database: a file, or a URL of PostgreSQL.
         host: address or name to listen on.
         port: 0 takes a free one.
         retain: days after which events are removed; None keeps them.
@@ -41,7 +41,7 @@ class Settings:
         SettingsError: a value that is not allowed, or two that do not go together.
     """
 
-    db: Path
+    db: Path | str
     host: str = "127.0.0.1"
     port: int = 4600
     retain: float | None = None

@@ -25,7 +25,14 @@ class StoreError(Exception):
 
 
 class StoreUnusableError(Exception):
-    """The store cannot be opened at all; the message is for the user."""
+    """The store cannot be opened at all; the message is for the user.
+
+    ``status`` is what a command that needs it ends with.
+    """
+
+    def __init__(self, message: str, status: int = 1) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Row(NamedTuple):
@@ -142,6 +149,17 @@ class Store(Protocol):
         self, conditions: Sequence[Condition], *, after: int, until: int, limit: int
     ) -> list[Stored]:
         """Events with these conditions in the order of storing, ``after < seq <= until``."""
+
+    def apps(self) -> list[Json]:
+        """All apps, the one heard of last first."""
+
+    def stats(
+        self, *, app: str | None, since: int, until: int, buckets: int = 120
+    ) -> dict[str, Json]:
+        """Figures of a range of dates."""
+
+    def errors(self, *, app: str | None, since: int, until: int, buckets: int = 40) -> list[Json]:
+        """Groups of errors hit in a range, the latest first."""
 
     def roll_up(self, rows: int) -> bool:
         """Add up to ``rows`` new events to the figures; False when none were left."""

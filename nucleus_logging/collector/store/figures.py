@@ -4,7 +4,7 @@ Idea: what the overview and the list of errors show is kept per minute, hour, se
 slice of new events is one transaction together with the mark of how far it reached, so that every
 event counts once, also across crashes.
 Owns: the statements that add up, those that read, and what goes when events go.
-Called by: ``store.sqlite``.
+Called by: ``store.sqlite``, ``store.postgres``.
 """
 
 from __future__ import annotations
@@ -12,89 +12,96 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from nucleus_logging.collector.store import Json
+    from nucleus_logging.collector.store.dialect import Connection, Dialect
 
 __all__ = ["apps", "error_groups", "forget_before", "roll_up", "stats"]
 
 MINUTE, HOUR = 60_000, 3_600_000
 _NEW = "FROM events WHERE seq > ? AND seq <= ? AND type <> 'heartbeat'"
-_COUNT = "ON CONFLICT DO UPDATE SET count = count + excluded.count"
-_ADD = (
-    (
-        f"INSERT INTO minutes SELECT app, date / {MINUTE}, coalesce(level, ''), count(*) {_NEW}"
-        f" GROUP BY 1, 2, 3 {_COUNT}"
-    ),
-    (
-        f"INSERT INTO names SELECT app, date / {HOUR}, type, coalesce(name, ''), count(*) {_NEW}"
-        f" GROUP BY 1, 2, 3, 4 {_COUNT}"
-    ),
-    """
-    INSERT INTO sessions SELECT
-        app, coalesce(device, ''), coalesce(session, ''), min(date), max(date),
-        sum(type <> 'heartbeat'), max(user), max(version), max(json_extract(facts, '$.platform')),
-        max(json_extract(facts, '$.language')), max(json_extract(facts, '$.client'))
-    FROM events WHERE seq > ? AND seq <= ? GROUP BY 1, 2, 3
-    ON CONFLICT DO UPDATE SET
-        first = min(first, excluded.first),
-        last = max(last, excluded.last),
-        count = count + excluded.count,
-        user = coalesce(excluded.user, user),
-        version = coalesce(excluded.version, version),
-        platform = coalesce(excluded.platform, platform),
-        language = coalesce(excluded.language, language),
-        client = coalesce(excluded.client, client)
-    """,
-    f"""
-    INSERT INTO errors SELECT
-        app, fingerprint, min(date), max(date), count(*), coalesce(name, ''), ''
-    {_NEW} AND fingerprint IS NOT NULL GROUP BY 1, 2
-    ON CONFLICT DO UPDATE SET
-        first = min(first, excluded.first),
-        last = max(last, excluded.last),
-        count = count + excluded.count
-    """,
-    # Beside a lone max(), SQLite takes the other columns from the row that has the maximum.
-    f"""
-    UPDATE errors SET message = new.message FROM (
-        SELECT app, fingerprint, max(date) AS date,
-            coalesce(json_extract(payload, '$.message'), '') AS message
-        {_NEW} AND fingerprint IS NOT NULL GROUP BY 1, 2
-    ) AS new
-    WHERE errors.app = new.app AND errors.fingerprint = new.fingerprint
-        AND errors.last <= new.date
-    """,
-    (
-        f"INSERT INTO error_minutes SELECT app, fingerprint, date / {MINUTE}, count(*) {_NEW}"
-        f" AND fingerprint IS NOT NULL GROUP BY 1, 2, 3 {_COUNT}"
-    ),
-    f"""
-    INSERT INTO error_actors SELECT DISTINCT
-        app, fingerprint, coalesce(user, device, anon, ''), coalesce(version, '')
-    {_NEW} AND fingerprint IS NOT NULL ON CONFLICT DO NOTHING
-    """,
-)
+_ERRORS = f"{_NEW} AND fingerprint IS NOT NULL"
 _TOP = 12
 _COUNTED = 20_000  # events that a question may count in some 20 ms
 
 
-def roll_up(connection: sqlite3.Connection, rows: int) -> bool:
+def _additions(dialect: Dialect) -> tuple[str, ...]:
+    """The statements that add a slice up; the values of each are its two ends."""
+    least, greatest = dialect.least, dialect.greatest
+    return (
+        f"""
+        INSERT INTO minutes SELECT app, date / {MINUTE}, coalesce(level, ''), count(*) {_NEW}
+        GROUP BY 1, 2, 3
+        ON CONFLICT (app, minute, level) DO UPDATE SET count = minutes.count + excluded.count
+        """,
+        f"""
+        INSERT INTO names SELECT app, date / {HOUR}, type, coalesce(name, ''), count(*) {_NEW}
+        GROUP BY 1, 2, 3, 4
+        ON CONFLICT (app, hour, type, name) DO UPDATE SET count = names.count + excluded.count
+        """,
+        f"""
+        INSERT INTO sessions SELECT
+            app, coalesce(device, ''), coalesce(session, ''), min(date), max(date),
+            count(*) FILTER (WHERE type <> 'heartbeat'), max("user"), max(version),
+            max({dialect.fact_text("platform")}), max({dialect.fact_text("language")}),
+            max({dialect.fact_text("client")})
+        FROM events WHERE seq > ? AND seq <= ? GROUP BY 1, 2, 3
+        ON CONFLICT (app, device, session) DO UPDATE SET
+            first = {least}(sessions.first, excluded.first),
+            last = {greatest}(sessions.last, excluded.last),
+            count = sessions.count + excluded.count,
+            "user" = coalesce(excluded."user", sessions."user"),
+            version = coalesce(excluded.version, sessions.version),
+            platform = coalesce(excluded.platform, sessions.platform),
+            language = coalesce(excluded.language, sessions.language),
+            client = coalesce(excluded.client, sessions.client)
+        """,
+        f"""
+        INSERT INTO errors SELECT
+            app, fingerprint, min(date), max(date), count(*), coalesce(max(name), ''), ''
+        {_ERRORS} GROUP BY 1, 2
+        ON CONFLICT (app, fingerprint) DO UPDATE SET
+            first = {least}(errors.first, excluded.first),
+            last = {greatest}(errors.last, excluded.last),
+            count = errors.count + excluded.count
+        """,
+        f"""
+        UPDATE errors SET message = new.message FROM (
+            SELECT app, fingerprint, date, coalesce({dialect.message}, '') AS message,
+                row_number() OVER (PARTITION BY app, fingerprint ORDER BY date DESC) AS place
+            {_ERRORS}
+        ) AS new
+        WHERE errors.app = new.app AND errors.fingerprint = new.fingerprint AND place = 1
+            AND errors.last <= new.date
+        """,
+        f"""
+        INSERT INTO error_minutes SELECT app, fingerprint, date / {MINUTE}, count(*) {_ERRORS}
+        GROUP BY 1, 2, 3 ON CONFLICT (app, fingerprint, minute)
+        DO UPDATE SET count = error_minutes.count + excluded.count
+        """,
+        f"""
+        INSERT INTO error_actors SELECT DISTINCT
+            app, fingerprint, coalesce("user", device, anon, ''), coalesce(version, '')
+        {_ERRORS} ON CONFLICT DO NOTHING
+        """,
+    )
+
+
+def roll_up(connection: Connection, dialect: Dialect, rows: int) -> bool:
     """Add a slice of new events to the figures, within the caller's transaction."""
     (done,) = connection.execute("SELECT seq FROM rolled").fetchone()
     (reach,) = connection.execute(
-        "SELECT max(seq) FROM (SELECT seq FROM events WHERE seq > ? ORDER BY seq LIMIT ?)",
+        "SELECT max(seq) FROM (SELECT seq FROM events WHERE seq > ? ORDER BY seq LIMIT ?) AS slice",
         (done, rows),
     ).fetchone()
     if reach is None:
         return False
-    for statement in _ADD:
+    for statement in _additions(dialect):
         connection.execute(statement, (done, reach))
     connection.execute("UPDATE rolled SET seq = ?", (reach,))
     return True
 
 
-def forget_before(connection: sqlite3.Connection, date: int) -> None:
+def forget_before(connection: Connection, date: int) -> None:
     """Drop the figures of a time of which no event is left."""
     connection.execute("DELETE FROM minutes WHERE minute < ?", (date // MINUTE,))
     connection.execute("DELETE FROM error_minutes WHERE minute < ?", (date // MINUTE,))
@@ -107,10 +114,10 @@ def forget_before(connection: sqlite3.Connection, date: int) -> None:
     )
 
 
-def apps(connection: sqlite3.Connection) -> list[Json]:
+def apps(connection: Connection) -> list[Json]:
     """All apps: events, sessions, when first and last heard of."""
     rows = connection.execute(
-        "SELECT app, sum(count), count(*), min(first), max(last) FROM sessions"
+        "SELECT app, CAST(sum(count) AS BIGINT), count(*), min(first), max(last) FROM sessions"
         " GROUP BY app ORDER BY max(last) DESC"
     )
     return [
@@ -120,7 +127,12 @@ def apps(connection: sqlite3.Connection) -> list[Json]:
 
 
 def stats(
-    connection: sqlite3.Connection, app: str | None, since: int, until: int, buckets: int
+    connection: Connection,
+    dialect: Dialect,
+    app: str | None,
+    since: int,
+    until: int,
+    buckets: int,
 ) -> dict[str, Json]:
     """What the overview shows of a range of dates (ms), in at most so many buckets of time."""
     (oldest,) = connection.execute("SELECT min(minute) FROM minutes").fetchone()
@@ -131,16 +143,17 @@ def stats(
     levels: dict[str, list[list[int]]] = {}
     total = 0
     for level, bucket, count in connection.execute(
-        f"SELECT level, minute / {step}, sum(count) FROM minutes"
+        f"SELECT level, minute / {step}, CAST(sum(count) AS BIGINT) FROM minutes"
         f" WHERE minute >= ? AND minute < ?{mine} GROUP BY 1, 2 ORDER BY 2",
         in_minutes,
     ):
         levels.setdefault(level or "none", []).append([bucket * step * MINUTE, count])
         total += count
-    names = _names(connection, app, since, until)
+    names = _names(connection, dialect, app, since, until)
     in_range = (since, until, *values)
     (sessions, users, devices) = connection.execute(
-        "SELECT count(*), count(DISTINCT coalesce(user, device)), count(DISTINCT device)"
+        'SELECT count(*), count(DISTINCT coalesce("user", device)),'
+        " count(DISTINCT device)"
         f" FROM sessions WHERE last >= ? AND first < ?{mine}",
         in_range,
     ).fetchone()
@@ -154,7 +167,7 @@ def stats(
         "devices": devices,
         "levels": levels,
         "names": [{"name": n, "type": kind, "count": count} for n, kind, count in names],
-        "activity": _activity(connection, in_range, mine, step * MINUTE),
+        "activity": _activity(connection, dialect, in_range, mine, step * MINUTE),
         **{
             field + "s": _top(connection, field, in_range, mine)
             for field in ("version", "platform", "language", "client")
@@ -163,7 +176,7 @@ def stats(
 
 
 def error_groups(
-    connection: sqlite3.Connection, app: str | None, since: int, until: int, buckets: int
+    connection: Connection, app: str | None, since: int, until: int, buckets: int
 ) -> list[Json]:
     """The groups of errors hit in a range, the latest first, each with its counts over time."""
     mine, values = ("", []) if app is None else (" AND app = ?", [app])
@@ -178,17 +191,20 @@ def error_groups(
     found: list[Json] = []
     for name_of_app, fingerprint, first, last, count, name, message in groups:
         over_time = connection.execute(
-            f"SELECT minute / {step} * {step * MINUTE}, sum(count) FROM error_minutes"
-            " WHERE app = ? AND fingerprint = ? AND minute >= ? AND minute < ? GROUP BY 1",
+            f"SELECT minute / {step} * {step * MINUTE}, CAST(sum(count) AS BIGINT)"
+            " FROM error_minutes WHERE app = ? AND fingerprint = ?"
+            " AND minute >= ? AND minute < ? GROUP BY 1",
             (name_of_app, fingerprint, since // MINUTE, -(-until // MINUTE)),
         ).fetchall()
         if not over_time:
             continue
-        actors = connection.execute(
-            "SELECT count(DISTINCT actor), group_concat(DISTINCT nullif(version, ''))"
-            " FROM error_actors WHERE app = ? AND fingerprint = ?",
-            (name_of_app, fingerprint),
+        of_group = " FROM error_actors WHERE app = ? AND fingerprint = ?"
+        (users,) = connection.execute(
+            f"SELECT count(DISTINCT actor){of_group}", (name_of_app, fingerprint)
         ).fetchone()
+        versions = connection.execute(
+            f"SELECT DISTINCT version{of_group} AND version <> ''", (name_of_app, fingerprint)
+        ).fetchall()
         found.append(
             {
                 "app": name_of_app,
@@ -199,8 +215,8 @@ def error_groups(
                 "last": last,
                 "total": count,
                 "count": sum(number for _, number in over_time),
-                "users": actors[0],
-                "versions": sorted((actors[1] or "").split(",")) if actors[1] else [],
+                "users": users,
+                "versions": sorted(version for (version,) in versions),
                 "since": since,
                 "step": step * MINUTE,
                 "over_time": [list(point) for point in over_time],
@@ -210,7 +226,11 @@ def error_groups(
 
 
 def _activity(
-    connection: sqlite3.Connection, in_range: tuple[int | str, ...], mine: str, step: int
+    connection: Connection,
+    dialect: Dialect,
+    in_range: tuple[int | str, ...],
+    mine: str,
+    step: int,
 ) -> list[Json]:
     """Sessions and users active in each bucket of time.
 
@@ -220,8 +240,8 @@ def _activity(
     changes = [[0, 0] for _ in range(until - since + 2)]
     last_user, reach = None, -1
     for user, begin, end in connection.execute(
-        f"SELECT coalesce(user, device), max(first, ?) / {step}, last / {step} FROM sessions"
-        f" WHERE last >= ? AND first < ?{mine} ORDER BY 1, 2",
+        f'SELECT coalesce("user", device), {dialect.greatest}(first, ?) / {step}, last / {step}'
+        f" FROM sessions WHERE last >= ? AND first < ?{mine} ORDER BY 1, 2",
         (in_range[0], *in_range),
     ):
         first, after = begin - since, min(end, until) - since + 1
@@ -244,7 +264,7 @@ def _activity(
 
 
 def _names(
-    connection: sqlite3.Connection, app: str | None, since: int, until: int
+    connection: Connection, dialect: Dialect, app: str | None, since: int, until: int
 ) -> list[tuple[str, str, int]]:
     """The names that came most, each with its type and count.
 
@@ -257,12 +277,12 @@ def _names(
         (since // MINUTE, -(-until // MINUTE)),
     ).fetchone()
     if events <= _COUNTED:
-        source = "count(*) FROM events INDEXED BY sqlite_autoindex_events_1"
+        source = f"count(*) FROM {dialect.events}"
         source += " WHERE key >= ? AND key < ? AND type <> 'heartbeat'"
         since -= since % MINUTE
         in_range: tuple[bytes | int, ...] = (since.to_bytes(8, "big"), until.to_bytes(8, "big"))
     else:
-        source = "sum(count) FROM names WHERE hour >= ? AND hour < ?"
+        source = "CAST(sum(count) AS BIGINT) FROM names WHERE hour >= ? AND hour < ?"
         in_range = (since // HOUR, -(-until // HOUR))
     return connection.execute(
         f"SELECT name, type, {source}{mine} AND name <> '' GROUP BY 1, 2"
@@ -272,7 +292,7 @@ def _names(
 
 
 def _top(
-    connection: sqlite3.Connection, field: str, in_range: tuple[int | str, ...], mine: str
+    connection: Connection, field: str, in_range: tuple[int | str, ...], mine: str
 ) -> list[Json]:
     rows = connection.execute(
         f"SELECT {field}, count(*) FROM sessions WHERE last >= ? AND first < ?{mine}"

@@ -5,7 +5,7 @@ level), or by walking the events from new to old, a window at a time; when the t
 ends where the walk stands, and its cursor goes on from there. So every call is short, whatever is
 asked of however many events.
 Owns: the translation of conditions, the walk, the cursor.
-Called by: ``store.sqlite``.
+Called by: ``store.sqlite``, ``store.postgres``.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from nucleus_logging.collector.query import COLUMNS
 from nucleus_logging.collector.store import Found, Stored
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Sequence
 
     from nucleus_logging.collector.query import Condition, Query
+    from nucleus_logging.collector.store.dialect import Connection, Dialect
 
-__all__ = ["page", "range_of_keys", "since_seq", "where"]
+__all__ = ["page", "range_of_keys", "since_seq", "stored", "where"]
 
-_FIELDS = ", ".join(Stored._fields)
+_FIELDS = ", ".join(f'"{field}"' for field in Stored._fields)
 _INDEXED = ("session", "user", "fingerprint", "level")  # the rarest first
 _LEVELS = ("warning", "error", "critical")
 _HIGH_LEVELS = "level IN ('warning', 'error', 'critical')"
@@ -34,7 +34,8 @@ _TOP = b"\xff" * 9  # above every key
 
 
 def page(
-    connection: sqlite3.Connection,
+    connection: Connection,
+    dialect: Dialect,
     query: Query,
     before: bytes | None,
     limit: int,
@@ -44,8 +45,8 @@ def page(
     low, high = range_of_keys(query)
     if before is not None and before < high:
         high = before
-    source, source_values = _source(query.conditions)
-    condition, values = where(query.conditions)
+    source, source_values = _source(dialect, query.conditions)
+    condition, values = where(dialect, query.conditions)
     end = None if seconds is None else time.monotonic() + seconds
     rows: list[tuple[object, ...]] = []
     window = _FIRST_WINDOW
@@ -74,14 +75,15 @@ def page(
 
 
 def since_seq(
-    connection: sqlite3.Connection,
+    connection: Connection,
+    dialect: Dialect,
     conditions: Sequence[Condition],
     after: int,
     until: int,
     limit: int,
 ) -> list[Stored]:
     """Events in the order of storing, ``after < seq <= until``."""
-    condition, values = where(conditions)
+    condition, values = where(dialect, conditions)
     rows = connection.execute(
         f"SELECT {_FIELDS} FROM events WHERE seq > ? AND seq <= ?{condition} ORDER BY seq LIMIT ?",
         (after, until, *values, limit),
@@ -101,14 +103,14 @@ def range_of_keys(query: Query) -> tuple[bytes, bytes]:
     return low, high
 
 
-def where(conditions: Sequence[Condition]) -> tuple[str, list[str]]:
+def where(dialect: Dialect, conditions: Sequence[Condition]) -> tuple[str, list[str]]:
     """SQL that begins with AND, and its values: fields combined, one field's values either."""
     wanted: dict[str, list[tuple[str, list[str]]]] = {}
     clauses, values = [], []
     for condition in conditions:
-        sql, given = _one(condition)
+        sql, given = _one(dialect, condition)
         if condition.negated:
-            clauses.append(f"NOT coalesce({sql}, 0)")
+            clauses.append(f"NOT coalesce({sql}, false)")
             values += given
         elif condition.field:
             wanted.setdefault(condition.field, []).append((sql, given))
@@ -121,52 +123,42 @@ def where(conditions: Sequence[Condition]) -> tuple[str, list[str]]:
     return "".join(f" AND {clause}" for clause in clauses), values
 
 
-def _one(condition: Condition) -> tuple[str, list[str]]:
+def _one(dialect: Dialect, condition: Condition) -> tuple[str, list[str]]:
     field, value = condition.field, condition.value
     if not field:
         # In the payload's text a quote or a newline is escaped.
         pattern = f"%{_like(value)}%"
         in_json = f"%{_like(json.dumps(value, ensure_ascii=False)[1:-1])}%"
-        return (
-            "(name LIKE ? ESCAPE '\\' OR payload LIKE ? ESCAPE '\\')",
-            [pattern, in_json],
-        )
-    paths: list[str] = []
+        like = f"{dialect.like} ? ESCAPE '\\'"
+        return f"(name {like} OR payload {like})", [pattern, in_json]
+    values: list[str] = []
     if field in COLUMNS:
-        expression = field
+        expression = f'"{field}"'
     elif field.startswith("payload."):
         key = field[len("payload.") :]
         # Ours are flat, with dots in their keys; other clients nest.
-        expression = "coalesce(" + ", ".join([_VALUE.format("payload")] * 2) + ")"
-        paths = [f'$."{key}"'] * 4 + ["$" + "".join(f'."{part}"' for part in key.split("."))] * 4
+        flat, values = dialect.json_text("payload", key)
+        nested, more = dialect.json_text("payload", key, nested=True)
+        expression, values = f"coalesce({flat}, {nested})", values + more
     else:
-        expression, paths = _VALUE.format("facts"), [f'$."{field}"'] * 4
+        expression, values = dialect.json_text("facts", field)
     if condition.is_pattern:
-        return f"{expression} GLOB ?", [*paths, _glob(value)]
-    return f"{expression} = ?", [*paths, value]
+        return f"{expression} {dialect.pattern} ?", [*values, dialect.matching(value)]
+    return f"{expression} = ?", [*values, value]
 
 
-_VALUE = (
-    "CASE WHEN json_type({0}, ?) = 'true' THEN 'true' WHEN json_type({0}, ?) = 'false' THEN 'false'"
-    " WHEN json_type({0}, ?) IS NOT NULL THEN CAST(json_extract({0}, ?) AS TEXT) END"
-)
-
-
-def _source(conditions: Sequence[Condition]) -> tuple[str, list[str]]:
+def _source(dialect: Dialect, conditions: Sequence[Condition]) -> tuple[str, list[str]]:
     """Where to walk: an index of events that share a rare value, or the one of all keys."""
     wanted = [c for c in conditions if not c.negated]
     for field in _INDEXED:
         values = [c.value for c in wanted if c.field == field]
         exact = not any(c.is_pattern for c in wanted if c.field == field)
         if len(values) == 1 and exact and (field != "level" or values[0] in _LEVELS):
-            # For levels the index holds only the high ones, and SQLite wants to hear it.
+            # For levels the index holds only the high ones, and both databases want to hear it.
             known = f" AND {_HIGH_LEVELS}" if field == "level" else ""
-            return f"events INDEXED BY events_{field} WHERE {field} = ?{known}", values
-    return "events INDEXED BY sqlite_autoindex_events_1 WHERE 1", []
-
-
-def _glob(value: str) -> str:
-    return "".join(f"[{char}]" if char in "?[" else char for char in value)
+            events = dialect.events_of.format(field)
+            return f'{events} WHERE "{field}" = ?{known}', values
+    return f"{dialect.events} WHERE true", []
 
 
 def _like(value: str) -> str:

@@ -29,6 +29,7 @@ from nucleus_logging.collector.store import (
     figures,
     search,
 )
+from nucleus_logging.collector.store.dialect import SQLITE
 from nucleus_logging.collector.store.schema import APPLICATION, FORM, SCHEMA
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ class SqliteStore:
     ) -> Found:
         """Find the newest events that fulfil a query; see ``Store.search``."""
         with self._reading() as connection:
-            return search.page(connection, query, before, limit, seconds)
+            return search.page(connection, SQLITE, query, before, limit, seconds)
 
     def last_seq(self) -> int:
         """The number of the event stored last; see ``Store.last_seq``."""
@@ -158,7 +159,7 @@ class SqliteStore:
     ) -> list[Stored]:
         """Read what has been stored since; see ``Store.since``."""
         with self._reading() as connection:
-            return search.since_seq(connection, conditions, after, until, limit)
+            return search.since_seq(connection, SQLITE, conditions, after, until, limit)
 
     def apps(self) -> list[Json]:
         """All apps, the one heard of last first; see ``figures.apps``."""
@@ -170,7 +171,7 @@ class SqliteStore:
     ) -> dict[str, Json]:
         """Figures of a range of dates; see ``figures.stats``."""
         with self._reading() as connection:
-            return figures.stats(connection, app, since, until, buckets)
+            return figures.stats(connection, SQLITE, app, since, until, buckets)
 
     def errors(self, *, app: str | None, since: int, until: int, buckets: int = 40) -> list[Json]:
         """Groups of errors; see ``figures.error_groups``."""
@@ -180,7 +181,7 @@ class SqliteStore:
     def roll_up(self, rows: int) -> bool:
         """Add new events to the figures; see ``Store.roll_up``."""
         with self._transaction() as connection:
-            return figures.roll_up(connection, rows)
+            return figures.roll_up(connection, SQLITE, rows)
 
     def close(self) -> None:
         """Close the writing connection, which also folds the WAL back into the file; idempotent."""
