@@ -116,8 +116,14 @@ def free_port() -> str:
 
 def needs(*modules: str) -> pytest.MarkDecorator:
     """Skip a test where a module is not installed, and say which."""
+    reason = missing_modules(*modules)
+    return pytest.mark.skipif(bool(reason), reason=reason)
+
+
+def missing_modules(*modules: str) -> str:
+    """Which of these modules are not installed, as a reason to skip; empty when all are."""
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
-    return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
+    return f"not installed: {', '.join(missing)}" if missing else ""
 
 
 def ask(url: str, method: str = "GET", **headers: str) -> int:

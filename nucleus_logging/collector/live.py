@@ -34,6 +34,7 @@ _AT_ONCE = 500  # events of one message
 _TOGETHER_SECONDS = 0.1  # what comes within shares a message
 _SLOW_SECONDS = 10.0  # that a reader may take for one message
 _QUIET_SECONDS = 15.0  # after which a comment keeps proxies and browsers from giving up
+_LOOK_SECONDS = 1.0  # between looks at what other processes have stored
 _LISTENERS = 100
 _RETRY = b"retry: 1000\n\n"  # ms
 
@@ -50,6 +51,7 @@ class Live:
         self._store = store
         self._threads = threads
         self._loop = asyncio.get_running_loop()
+        self._pause = _LOOK_SECONDS if store.shared else _QUIET_SECONDS
         self._ending = False
         self._listeners: dict[asyncio.Event, asyncio.Task[object] | None] = {}
 
@@ -112,6 +114,7 @@ class Live:
         # How soon a browser comes back, and where the stream begins.
         await asyncio.wait_for(response.write(_RETRY), _SLOW_SECONDS)
         await _send(response, seen, [])
+        silent = 0.0
         while not self._ending:
             news.clear()
             newest = await self._read(self._store.last_seq)
@@ -125,10 +128,13 @@ class Live:
                 if events:
                     await _send(response, seen, [event.as_json() for event in events])
             try:
-                await asyncio.wait_for(news.wait(), _QUIET_SECONDS)
+                await asyncio.wait_for(news.wait(), self._pause)
                 await asyncio.sleep(_TOGETHER_SECONDS)
             except asyncio.TimeoutError:
-                await asyncio.wait_for(response.write(b": quiet\n\n"), _SLOW_SECONDS)
+                silent += self._pause
+                if silent >= _QUIET_SECONDS:
+                    silent = 0.0
+                    await asyncio.wait_for(response.write(b": quiet\n\n"), _SLOW_SECONDS)
 
     async def _read(self, read: Callable[[], _T]) -> _T:
         return await self._loop.run_in_executor(self._threads, read)

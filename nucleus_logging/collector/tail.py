@@ -20,6 +20,9 @@ from typing import TYPE_CHECKING
 from nucleus_logging.collector import MISSING_EXTRA
 from nucleus_logging.collector.query import FILTER_HELP
 from nucleus_logging.collector.reader import Reader, UnreachableError
+from nucleus_logging.collector.reading import DatabaseReader
+from nucleus_logging.collector.store import StoreUnusableError
+from nucleus_logging.collector.store.opening import database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("filter", nargs="*", help=FILTER_HELP)
     add("--url", default="ws://127.0.0.1:4600", help="the collector (default: %(default)s)")
+    add("--db", type=database, help="read a database instead: a file or postgresql://...")
     add("--token", default=os.environ.get("NUCLEUS_COLLECTOR_TOKEN"), help="if it wants one")
     add("--ca-file", help="certificates to trust in place of the system's")
     add("-n", "--lines", type=_count, default=10, help="stored events to begin with (%(default)s)")
@@ -59,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     Returns:
         0 when told not to follow or when nobody reads any more, 1 when the collector cannot be
-        reached or refuses.
+        reached or refuses, 2 when PostgreSQL cannot be used.
     """
     try:
         from rich.console import Console
@@ -77,8 +81,12 @@ def run(arguments: argparse.Namespace) -> int:
             print(captured.get(), end="", flush=True)
 
     wanted = " ".join(arguments.filter)
+    reader: Reader | DatabaseReader | None = None
     try:
-        reader = Reader(arguments.url, arguments.token, arguments.ca_file)
+        if arguments.db is None:
+            reader = Reader(arguments.url, arguments.token, arguments.ca_file)
+        else:
+            reader = DatabaseReader(arguments.db)
         events, seen = reader.newest(wanted, arguments.lines)
         for event in events[-arguments.lines :] if arguments.lines else []:
             show(event)
@@ -88,10 +96,15 @@ def run(arguments: argparse.Namespace) -> int:
             seen = _follow(reader, wanted, seen, show)
     except UnreachableError as error:
         return _fail(str(error))
+    except StoreUnusableError as error:
+        return _fail(str(error), error.status)
     except BrokenPipeError:
         # Who read us has gone. Python would complain once more when it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    finally:
+        if isinstance(reader, DatabaseReader):
+            reader.close()
 
 
 def line(event: Mapping[str, Json]) -> Text:
@@ -130,7 +143,10 @@ def printable(text: str) -> str:
 
 
 def _follow(
-    reader: Reader, wanted: str, seen: int, show: Callable[[Mapping[str, Json]], None]
+    reader: Reader | DatabaseReader,
+    wanted: str,
+    seen: int,
+    show: Callable[[Mapping[str, Json]], None],
 ) -> int:
     """Show new events until the connection is lost; returns the number of the last one."""
     try:
@@ -164,6 +180,6 @@ def _count(text: str) -> int:
     return number
 
 
-def _fail(text: str) -> int:
+def _fail(text: str, status: int = 1) -> int:
     print(f"nucleus-logging tail: {text}", file=sys.stderr)
-    return 1
+    return status

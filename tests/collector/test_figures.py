@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from nucleus_logging.collector.protocol import row
 from nucleus_logging.collector.store import figures
-from nucleus_logging.collector.store.sqlite import SqliteStore
 from tests.collector.wire import event
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from nucleus_logging.collector.store import Store
 
 START = 1_700_000_000_000 - 1_700_000_000_000 % 3_600_000
-MINUTE = 60_000
+MINUTE, DAY = 60_000, 86_400_000
 ALL: dict[str, Any] = {"app": None, "since": 0, "until": START + 20 * MINUTE}
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
+def store(empty: Store) -> Store:
     """A new store."""
-    with closing(SqliteStore(tmp_path / "events.db")) as opened:
-        yield opened
+    return empty
 
 
-def put(store: SqliteStore, *events: dict[str, Any], app: str = "shop") -> None:
-    """Store events and add them up, one a slice."""
+def put(store: Store, *events: dict[str, Any], app: str = "shop") -> None:
+    """Store events and add them up, a few a slice."""
     store.append([row(app, one, START) for one in events])
-    while store.roll_up(1):
+    while store.roll_up(7):
         pass
 
 
@@ -40,7 +36,7 @@ def at(minute: int, number: int, **fields: Any) -> dict[str, Any]:
     return event(number, **{"date": START + minute * MINUTE, **fields})
 
 
-def test_every_event_counts_once(store: SqliteStore) -> None:
+def test_every_event_counts_once(store: Store) -> None:
     """Slices of any size add up to the same, duplicates and heartbeats count nothing."""
     events = [at(number // 10, number, payload={"level": "info"}) for number in range(50)]
     put(store, *events)
@@ -56,7 +52,7 @@ def test_every_event_counts_once(store: SqliteStore) -> None:
     }
 
 
-def test_range_and_buckets(store: SqliteStore) -> None:
+def test_range_and_buckets(store: Store) -> None:
     """A range is cut into at most so many buckets, each of whole minutes."""
     put(store, *(at(number, number) for number in range(120)))
     stats: Any = store.stats(app=None, since=START, until=START + 120 * MINUTE, buckets=12)
@@ -66,7 +62,7 @@ def test_range_and_buckets(store: SqliteStore) -> None:
     assert narrow["events"] == 10
 
 
-def test_names_of_a_few_minutes(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_of_a_few_minutes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Few events are counted one by one; of many, names are kept by the hour."""
     put(store, at(1, 1, name="early"), *(at(9, number, name="late") for number in range(2, 5)))
     put(store, at(9, 5, name="late"), at(9, 6, type="heartbeat"), app="blog")
@@ -78,7 +74,7 @@ def test_names_of_a_few_minutes(store: SqliteStore, monkeypatch: pytest.MonkeyPa
     assert store.stats(**asked)["names"] == [late, {**late, "name": "early", "count": 1}]
 
 
-def test_by_app(store: SqliteStore) -> None:
+def test_by_app(store: Store) -> None:
     """One app's figures hold nothing of another's; the list of apps names both."""
     put(store, at(0, 1), at(1, 2))
     put(store, at(5, 3), app="blog")
@@ -92,7 +88,7 @@ def test_by_app(store: SqliteStore) -> None:
     ]
 
 
-def test_sessions(store: SqliteStore) -> None:
+def test_sessions(store: Store) -> None:
     """A session's facts come from whichever of its events had them."""
     put(store, at(0, 1, type="init", version="1.0", platform="Linux", locale="de_AT"), at(3, 2))
     put(store, at(9, 3, userId="u"), at(9, 4, sessionId=7, deviceId="e", version="2.0"))
@@ -106,7 +102,7 @@ def test_sessions(store: SqliteStore) -> None:
     assert stats["languages"] == [{"value": "de-AT", "sessions": 1}]
 
 
-def test_activity(store: SqliteStore) -> None:
+def test_activity(store: Store) -> None:
     """A session counts from its first to its last minute, a user once whatever his sessions."""
     put(store, at(0, 1, sessionId=1, userId="a"), at(3, 2, sessionId=1, userId="a"))
     put(store, at(2, 3, sessionId=2, userId="a"), at(5, 4, sessionId=2, userId="a"))
@@ -117,7 +113,7 @@ def test_activity(store: SqliteStore) -> None:
     assert activity == [[START + minute * MINUTE, *counts] for minute, *counts in expected]
 
 
-def test_names(store: SqliteStore) -> None:
+def test_names(store: Store) -> None:
     """The most frequent names come first."""
     put(store, *(at(0, number, name="often") for number in range(3)), at(0, 9, name="once"))
     assert store.stats(**ALL)["names"] == [
@@ -126,7 +122,7 @@ def test_names(store: SqliteStore) -> None:
     ]
 
 
-def test_errors_are_grouped(store: SqliteStore) -> None:
+def test_errors_are_grouped(store: Store) -> None:
     """A group counts its errors over time, users and versions, and shows the latest message."""
 
     def error(minute: int, number: int, **fields: Any) -> dict[str, Any]:
@@ -156,14 +152,14 @@ def test_errors_are_grouped(store: SqliteStore) -> None:
     assert store.errors(app=None, since=START + 10 * MINUTE, until=START + 20 * MINUTE) == []
 
 
-def test_figures_go_with_their_events(store: SqliteStore) -> None:
+def test_figures_go_with_their_events(store: Store) -> None:
     """When events are pruned, what counted them goes too; what is left still adds up."""
     store.append([row("shop", at(number, number, type="error"), START) for number in range(10)])
     while store.roll_up(100):
         pass
-    store.append([row("shop", at(60, 99), START + 5)])
+    store.append([row("shop", at(1440, 99), START + DAY)])
     store.roll_up(100)
     while store.prune(received_before=START + 1, max_bytes=None, rows=3):
         pass
-    assert store.stats(app=None, since=0, until=START + 99 * MINUTE)["events"] == store.count() == 1
+    assert store.stats(app=None, since=0, until=START + 2 * DAY)["events"] == store.count() == 1
     assert store.errors(**ALL) == []

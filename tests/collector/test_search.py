@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,12 +11,10 @@ from hypothesis import strategies as st
 
 from nucleus_logging.collector.protocol import row
 from nucleus_logging.collector.query import Query, conditions, parse_filter
-from nucleus_logging.collector.store.sqlite import SqliteStore
 from tests.collector.wire import event
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from nucleus_logging.collector.store import Store
 
 NOW = 1_800_000_000_000
 
@@ -32,16 +29,15 @@ EVENTS: list[dict[str, Any]] = [
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
+def store(empty: Store) -> Store:
     """A store with one event of each kind, stored in another order than they happened."""
     rows = [row("shop", one, NOW) for one in EVENTS]
     random.Random(1).shuffle(rows)
-    with closing(SqliteStore(tmp_path / "c.db")) as opened:
-        opened.append(rows)
-        yield opened
+    empty.append(rows)
+    return empty
 
 
-def found(store: SqliteStore, text: str) -> list[int]:
+def found(store: Store, text: str) -> list[int]:
     """The numbers of the events that a filter finds, newest first."""
     events = store.search(Query(parse_filter(text))).events
     return [int((one.id or "")[2:]) for one in events]
@@ -89,12 +85,12 @@ def found(store: SqliteStore, text: str) -> list[int]:
         ("app:sh?p", []),
     ],
 )
-def test_filters(store: SqliteStore, text: str, expected: list[int]) -> None:
+def test_filters(store: Store, text: str, expected: list[int]) -> None:
     """Each filter finds its events, newest first."""
     assert found(store, text) == expected
 
 
-def test_range(store: SqliteStore) -> None:
+def test_range(store: Store) -> None:
     """A range holds its beginning and not its end."""
     base = 1_700_000_000_000
     events = store.search(Query((), base + 1, base + 3)).events
@@ -102,7 +98,7 @@ def test_range(store: SqliteStore) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "type:*", "level:error", "-name:Login"])
-def test_pages_join(store: SqliteStore, text: str) -> None:
+def test_pages_join(store: Store, text: str) -> None:
     """Pages follow each other without gap or overlap, whatever their size."""
     query = Query(parse_filter(text))
     whole = [one.seq for one in store.search(query).events]
@@ -120,14 +116,14 @@ def test_pages_join(store: SqliteStore, text: str) -> None:
 @settings(
     max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_any_text_is_a_value(store: SqliteStore, text: str) -> None:
+def test_any_text_is_a_value(store: Store, text: str) -> None:
     """Nothing that is searched for becomes part of a statement."""
     for field in ("", "name:", "payload.x:", f"payload.{text}:"):
         quoted = text.replace("\\", "\\\\").replace('"', '\\"')
         store.search(Query(conditions(f'{field}"{quoted}"')))
 
 
-def test_a_walk_ends_when_its_time_is_up(store: SqliteStore) -> None:
+def test_a_walk_ends_when_its_time_is_up(store: Store) -> None:
     """With no time left a page may be empty, and its cursor goes on."""
     many = [row("other", event(number), NOW) for number in range(5000)]
     store.append(many)
@@ -141,7 +137,7 @@ def test_a_walk_ends_when_its_time_is_up(store: SqliteStore) -> None:
     assert [one.name for one in seen] == ["Login"]
 
 
-def test_since(store: SqliteStore) -> None:
+def test_since(store: Store) -> None:
     """New events are read in the order of storing, with the same conditions."""
     last = store.last_seq()
     store.append([row("late", event(number), NOW) for number in range(4)])

@@ -15,13 +15,26 @@ if TYPE_CHECKING:
 
     from nucleus_logging.collector.query import Condition, Query
 
-__all__ = ["Found", "Json", "Row", "Store", "StoreError", "StoreUnusableError", "Stored"]
+__all__ = [
+    "Found",
+    "Json",
+    "Row",
+    "Store",
+    "StoreError",
+    "StoreRefusedError",
+    "StoreUnusableError",
+    "Stored",
+]
 
 Json = Union[None, bool, int, float, str, "list[Json]", "dict[str, Json]"]
 
 
 class StoreError(Exception):
     """A group could not be committed now; nothing of it was kept, and a later attempt may work."""
+
+
+class StoreRefusedError(StoreError):
+    """The database works, and does not take these rows; another attempt would end the same."""
 
 
 class StoreUnusableError(Exception):
@@ -95,7 +108,13 @@ class Found(NamedTuple):
 
 
 class Store(Protocol):
-    """A database of events: ``append`` is for one thread at a time, reading for any."""
+    """A database of events: ``append`` is for one thread at a time, reading for any.
+
+    ``shared``: whether other processes may store in it as well.
+    """
+
+    @property
+    def shared(self) -> bool: ...
 
     def append(self, rows: Sequence[Row]) -> int:
         """Commit one group, leaving out rows whose key is there already.

@@ -72,5 +72,7 @@ def shown(db: Path | str) -> str:
         parts = urlsplit(db)
     except ValueError:
         return "postgresql://..."
+    if "@" in parts.path:  # a password that should have been quoted
+        return "postgresql://..."
     user = parts.username
     return f"postgresql://{f'{user}@' if user else ''}{parts.netloc.rpartition('@')[2]}{parts.path}"

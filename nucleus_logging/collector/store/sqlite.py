@@ -62,6 +62,8 @@ class SqliteStore:
         StoreUnusableError: the file cannot be opened or written, or is not a collector's database.
     """
 
+    shared = False
+
     def __init__(self, path: str | os.PathLike[str], *, read_only: bool = False) -> None:
         self.path = Path(path)
         self._read_only = read_only

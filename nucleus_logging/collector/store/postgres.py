@@ -1,0 +1,438 @@
+"""The shared store: events in PostgreSQL, for any number of collectors and stores side by side.
+
+Idea: a group is one transaction, copied (``COPY``) into the day that each event belongs to. An
+advisory lock lets one group in at a time, so that numbers are given in the order of committing:
+a reader who has seen one number has seen all below it.
+Owns: the connections, the writing, the days. The questions are ``search``'s and ``figures``'.
+Called by: ``store.opening``.
+
+Durability: PostgreSQL's own; a group is committed when its transaction is (``synchronous_commit``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import asyncpg
+
+from nucleus_logging.collector.store import (
+    Row,
+    Stored,
+    StoreError,
+    StoreRefusedError,
+    StoreUnusableError,
+    figures,
+    search,
+)
+from nucleus_logging.collector.store.bridge import Bridge, Session
+from nucleus_logging.collector.store.dialect import POSTGRES
+from nucleus_logging.collector.store.migrations import LOCK, FormError, check, migrate
+from nucleus_logging.collector.store.opening import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator, Sequence
+
+    from nucleus_logging.collector.query import Condition, Query
+    from nucleus_logging.collector.store import Found, Json
+
+__all__ = ["PostgresStore"]
+
+_T = TypeVar("_T")
+_DAY_MS = 86_400_000
+_DAYS_BACK, _DAYS_AHEAD = 400, 1  # of now: what is dated further away shares one partition
+_READERS = 4
+_CONNECT_SECONDS = 5.0
+_SECONDS = 60.0  # that a statement may take
+_SLICE = 1000
+_SETTINGS = {
+    "application_name": "nucleus-logging",
+    "jit": "off",  # every question here is short
+    "lock_timeout": "5000",
+    # A store whose machine is gone gives its locks back within a minute.
+    "tcp_keepalives_idle": "20",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+}
+_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+_TROUBLE = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, asyncio.TimeoutError)
+_REFUSED = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+)
+
+
+class PostgresStore:
+    """Events in a PostgreSQL database.
+
+    Args:
+        url: as libpq reads it, ``postgresql://USER@HOST/NAME?sslmode=verify-full``; what it leaves
+            out comes from libpq's environment (``PGPASSWORD``, ``PGPASSFILE``, ``PGSSLROOTCERT``,
+            ...). Its role must own the tables, or be allowed to make them.
+        read_only: read what is there, make and change nothing.
+
+    Raises:
+        StoreUnusableError: it cannot be reached, or is no collector's database.
+    """
+
+    shared = True
+
+    def __init__(self, url: str, *, read_only: bool = False) -> None:
+        self._url = url
+        self._read_only = read_only
+        self._name = shown(url)
+        self._closed = False
+        self._days: set[int] = set()
+        self._writing: asyncpg.Connection | None = None
+        self._bridge = Bridge("nucleus-collector-postgres")
+        try:
+            self._pool: asyncpg.Pool = self._bridge.run(self._open())
+        except FormError as error:
+            self._bridge.close()
+            raise StoreUnusableError(f"{self._name} {error}", status=2) from None
+        except (*_TROUBLE, ValueError) as error:
+            self._bridge.close()
+            reason = _reason(error, url)
+            raise StoreUnusableError(f"cannot use {self._name}: {reason}", status=2) from None
+
+    def append(self, rows: Sequence[Row]) -> int:
+        """Commit one group of rows; see ``Store.append``."""
+        try:
+            return self._write(self._append(rows))
+        except StoreError as error:
+            # Another process has dropped a day that we knew: now we know better.
+            if not isinstance(error.__cause__, asyncpg.UndefinedTableError):
+                raise
+            return self._write(self._append(rows))
+
+    def prune(self, *, received_before: int | None, max_bytes: int | None, rows: int) -> int:
+        """Drop the oldest day that is too old or too much; see ``Store.prune``.
+
+        A day goes as a whole, when the last that came for it is too old. The newest day stays,
+        whatever its size.
+        """
+        if received_before is max_bytes is None:
+            return 0
+        return self._write(self._prune(received_before, max_bytes, rows))
+
+    def events(
+        self,
+        *,
+        app: str | None = None,
+        type: str | None = None,
+        name: str | None = None,
+        session: str | None = None,
+        after: int = 0,
+        limit: int | None = None,
+    ) -> Iterator[Stored]:
+        """Read events back; see ``Store.events``. What is committed while reading is not seen."""
+        where, values = _where({"app": app, "type": type, "name": name, "session": session})
+        columns = ", ".join(f'"{field}"' for field in Stored._fields)
+        sql = f"SELECT {columns} FROM events WHERE seq > ? AND seq <= ?{where} ORDER BY seq LIMIT ?"
+        end = self.last_seq()
+        while limit is None or limit > 0:
+            size = _SLICE if limit is None else min(limit, _SLICE)
+            with self._reading() as session_:
+                rows = session_.execute(sql, (after, end, *values, size)).fetchall()
+            yield from map(search.stored, rows)
+            if len(rows) < size:
+                return
+            after = rows[-1][0]
+            limit = None if limit is None else limit - size
+
+    def count(
+        self, *, app: str | None = None, type: str | None = None, name: str | None = None
+    ) -> int:
+        """Count events; see ``Store.count``."""
+        where, values = _where({"app": app, "type": type, "name": name})
+        with self._reading() as session:
+            (count,) = session.execute(
+                f"SELECT count(*) FROM events WHERE true{where}", values
+            ).fetchone()
+        return int(count)
+
+    def search(
+        self,
+        query: Query,
+        *,
+        before: bytes | None = None,
+        limit: int = 100,
+        seconds: float | None = None,
+    ) -> Found:
+        """Find the newest events that fulfil a query; see ``Store.search``."""
+        with self._reading() as session:
+            return search.page(session, POSTGRES, query, before, limit, seconds)
+
+    def last_seq(self) -> int:
+        """The number of the event stored last; see ``Store.last_seq``."""
+        with self._reading() as session:
+            (seq,) = session.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
+        return int(seq)
+
+    def since(
+        self, conditions: Sequence[Condition], *, after: int, until: int, limit: int
+    ) -> list[Stored]:
+        """Read what has been stored since; see ``Store.since``."""
+        with self._reading() as session:
+            return search.since_seq(session, POSTGRES, conditions, after, until, limit)
+
+    def apps(self) -> list[Json]:
+        """All apps, the one heard of last first; see ``figures.apps``."""
+        with self._reading() as session:
+            return figures.apps(session)
+
+    def stats(
+        self, *, app: str | None, since: int, until: int, buckets: int = 120
+    ) -> dict[str, Json]:
+        """Figures of a range of dates; see ``figures.stats``."""
+        with self._reading() as session:
+            return figures.stats(session, POSTGRES, app, since, until, buckets)
+
+    def errors(self, *, app: str | None, since: int, until: int, buckets: int = 40) -> list[Json]:
+        """Groups of errors; see ``figures.error_groups``."""
+        with self._reading() as session:
+            return figures.error_groups(session, app, since, until, buckets)
+
+    def roll_up(self, rows: int) -> bool:
+        """Add new events to the figures; see ``Store.roll_up``."""
+        return self._write(self._roll_up(rows))
+
+    def close(self) -> None:
+        """Close every connection; idempotent."""
+        if not self._closed:
+            self._closed = True
+            self._bridge.run(self._close())
+            self._bridge.close()
+
+    async def _open(self) -> asyncpg.Pool:
+        connection = await self._connect()
+        try:
+            await (check if self._read_only else migrate)(connection)
+        except BaseException:
+            await connection.close()
+            raise
+        if self._read_only:
+            await connection.close()
+        else:
+            self._writing = connection
+        return await asyncpg.create_pool(
+            self._url,
+            min_size=0,
+            max_size=_READERS,
+            timeout=_CONNECT_SECONDS,
+            command_timeout=_SECONDS,
+            server_settings=_SETTINGS,
+        )
+
+    async def _connect(self) -> asyncpg.Connection:
+        return await asyncpg.connect(
+            self._url,
+            timeout=_CONNECT_SECONDS,
+            command_timeout=_SECONDS,
+            server_settings=_SETTINGS,
+        )
+
+    async def _close(self) -> None:
+        if self._writing is not None:
+            self._writing.terminate()
+        try:
+            await asyncio.wait_for(self._pool.close(), _CONNECT_SECONDS)
+        except (*_TROUBLE, asyncio.CancelledError):
+            self._pool.terminate()
+
+    async def _writer(self) -> asyncpg.Connection:
+        """The one connection that writes, made anew when it was lost."""
+        if self._read_only:
+            raise StoreError("the database was opened for reading")
+        if self._writing is None or self._writing.is_closed():
+            self._days.clear()
+            self._writing = await self._connect()
+        return self._writing
+
+    async def _append(self, rows: Sequence[Row]) -> int:
+        records: dict[bytes, Row] = {}
+        for row in rows:
+            records.setdefault(row.key, row)
+        by_day: dict[int, list[bytes]] = {}
+        for key, row in records.items():
+            by_day.setdefault(_day(row), []).append(key)
+        connection = await self._writer()
+        async with connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock($1, 1)", LOCK)
+            for day, keys in by_day.items():
+                await self._make_day(connection, day)
+                # By the table's name: to look in all days would take a look at each.
+                known = await connection.fetch(
+                    f"SELECT key FROM {_table(day)} WHERE key = ANY($1::bytea[])", keys
+                )
+                for (key,) in known:
+                    del records[key]
+                new = [records[key].received for key in keys if key in records]
+                if new and day >= 0:
+                    await connection.execute(
+                        "UPDATE days SET received = greatest(received, $2), events = events + $3"
+                        " WHERE day = $1",
+                        day,
+                        max(new),
+                        len(new),
+                    )
+            if records:
+                await connection.copy_records_to_table(
+                    "events", records=_clean(list(records.values())), columns=Row._fields
+                )
+        return len(records)
+
+    async def _make_day(self, connection: asyncpg.Connection, day: int) -> None:
+        """See that a day has its table; called under the lock, in the group's transaction."""
+        if day < 0 or day in self._days:
+            return
+        table = _table(day)
+        found = await connection.fetchval("SELECT 1 FROM days WHERE day = $1", day)
+        if found is None:
+            low, high = (f"'\\x{(day + n) * _DAY_MS:016x}'::bytea" for n in (0, 1))
+            # What was dated ahead, and has been reached, moves out of the rest.
+            await connection.execute(
+                f"CREATE TABLE {table} (LIKE events INCLUDING DEFAULTS);"
+                f" WITH moved AS (DELETE FROM events_rest WHERE key >= {low} AND key < {high}"
+                f" RETURNING *) INSERT INTO {table} SELECT * FROM moved;"
+                f" ALTER TABLE events ATTACH PARTITION {table}"
+                f" FOR VALUES FROM ({low}) TO ({high});"
+                f" INSERT INTO days SELECT {day}, coalesce(max(received), 0), count(*) FROM {table}"
+            )
+        self._days.add(day)
+
+    async def _prune(self, received_before: int | None, max_bytes: int | None, rows: int) -> int:
+        connection = await self._writer()
+        async with connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock($1, 1)", LOCK)
+            # Who adds up reads the events and changes the figures: one of us at a time.
+            await connection.execute("SELECT seq FROM rolled FOR UPDATE")
+            removed = 0
+            day = await self._day_to_drop(connection, received_before, max_bytes)
+            if day is not None:
+                removed = await connection.fetchval(
+                    "DELETE FROM days WHERE day = $1 RETURNING events", day
+                )
+                await connection.execute(f"DROP TABLE {_table(day)}")
+                self._days.discard(day)
+            elif received_before is not None:
+                gone = await connection.fetch(
+                    "DELETE FROM events_rest WHERE seq IN (SELECT seq FROM events_rest"
+                    " WHERE received < $1 ORDER BY seq LIMIT $2) RETURNING seq",
+                    received_before,
+                    rows,
+                )
+                removed = len(gone)
+            if removed:
+                first = await connection.fetchval("SELECT key FROM events ORDER BY key LIMIT 1")
+                if first is not None:
+                    date = int.from_bytes(first[:8], "big")
+                    await asyncio.to_thread(
+                        figures.forget_before, Session(self._bridge, connection), date
+                    )
+        return max(removed, int(day is not None))
+
+    async def _day_to_drop(
+        self, connection: asyncpg.Connection, received_before: int | None, max_bytes: int | None
+    ) -> int | None:
+        if received_before is not None:
+            day = await connection.fetchval(
+                "SELECT min(day) FROM days WHERE received < $1", received_before
+            )
+            if day is not None:
+                return int(day)
+        if max_bytes is not None:
+            used, oldest, days = await connection.fetchrow(
+                "SELECT (SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits"
+                " WHERE inhparent = 'events'::regclass), min(day), count(*) FROM days"
+            )
+            if days > 1 and used > max_bytes:
+                return int(oldest)
+        return None
+
+    async def _roll_up(self, rows: int) -> bool:
+        connection = await self._writer()
+        async with connection.transaction():
+            if not await connection.fetch("SELECT seq FROM rolled FOR UPDATE SKIP LOCKED"):
+                return False  # another one is at it
+            return await asyncio.to_thread(
+                figures.roll_up, Session(self._bridge, connection), POSTGRES, rows
+            )
+
+    def _write(self, work: Coroutine[Any, Any, _T]) -> _T:
+        if self._closed:
+            work.close()
+            raise StoreError("the database is closed")
+        try:
+            return self._bridge.run(work)
+        except _REFUSED as error:
+            raise StoreRefusedError(str(error)) from error
+        except _TROUBLE as error:
+            self._days.clear()
+            raise StoreError(_reason(error, self._url)) from error
+
+    @contextmanager
+    def _reading(self) -> Iterator[Session]:
+        if self._closed:
+            raise StoreError("the database is closed")
+        connection: Any = None
+        try:
+            connection = self._bridge.run(self._pool.acquire(timeout=_CONNECT_SECONDS))
+            yield Session(self._bridge, connection)
+        except _TROUBLE as error:
+            raise StoreError(_reason(error, self._url)) from error
+        finally:
+            if connection is not None and not self._closed:
+                self._bridge.run(self._release(connection))
+
+    async def _release(self, connection: Any) -> None:
+        try:
+            await self._pool.release(connection, timeout=_CONNECT_SECONDS)
+        except _TROUBLE:
+            pass  # the pool has thrown it away
+
+
+def _day(row: Row) -> int:
+    """The day of an event since 1970, UTC; -1 for what shares the last partition."""
+    day, today = int.from_bytes(row.key[:8], "big") // _DAY_MS, row.received // _DAY_MS
+    return day if today - _DAYS_BACK <= day <= today + _DAYS_AHEAD else -1
+
+
+def _table(day: int) -> str:
+    if day < 0:
+        return "events_rest"
+    return f"events_{datetime.fromtimestamp(day * 86_400, timezone.utc):%Y%m%d}"
+
+
+def _clean(rows: list[Row]) -> list[Any]:
+    """The rows without the one character that PostgreSQL's text cannot hold."""
+    found: list[Any] = []
+    for row in rows:
+        if any(isinstance(value, str) and ("\0" in value or "\\u0000" in value) for value in row):
+            texts = [v.replace("\0", "\ufffd") if isinstance(v, str) else v for v in row[:-2]]
+            # The last two are JSON, which spells it out.
+            json = [v and _NUL.sub("\\1\ufffd", v) for v in (row.payload, row.facts)]
+            found.append((*texts, *json))
+        else:
+            found.append(row)
+    return found
+
+
+def _where(wanted: dict[str, str | None]) -> tuple[str, list[str]]:
+    given = {column: value for column, value in wanted.items() if value is not None}
+    return "".join(f' AND "{column}" = ?' for column in given), list(given.values())
+
+
+def _reason(error: BaseException, url: str) -> str:
+    """What is wrong in one line, with nothing of the URL's secrets."""
+    if isinstance(error, asyncio.TimeoutError):
+        return "it does not answer"
+    if isinstance(error, (ValueError, asyncpg.InterfaceError)) and not isinstance(error, OSError):
+        text = str(error)
+        if any(part and part in text for part in re.split(r"[:/@?&=]+", url)[1:]):
+            return "the URL is not one of PostgreSQL's"
+    return " ".join(str(error).split()) or type(error).__name__
