@@ -88,6 +88,12 @@ class TestDays:
         assert store.append([row("shop", ahead, NOW + 5 * DAY)]) == 0
         assert [one.id for one in store.events()] == ["id1", "id2"]
 
+    def test_what_comes_again_after_years(self, store: PostgresStore) -> None:
+        """A duplicate is known although its day is far away by now."""
+        assert store.append(rows(0, 2)) == 2
+        again = [one._replace(received=NOW + 500 * DAY) for one in rows(0, 3)]
+        assert store.append(again) == 1
+
     def test_a_day_that_another_one_dropped(self, store: PostgresStore, url: str) -> None:
         """A store that has written to a day writes to it again after another one has dropped it."""
         from nucleus_logging.collector.store.postgres import PostgresStore

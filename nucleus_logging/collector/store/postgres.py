@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import re
 from contextlib import contextmanager
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
@@ -29,6 +28,7 @@ from nucleus_logging.collector.store import (
     search,
 )
 from nucleus_logging.collector.store.bridge import Bridge, Session
+from nucleus_logging.collector.store.days import clean, day_of, day_to_drop, make_day, table_of
 from nucleus_logging.collector.store.dialect import POSTGRES
 from nucleus_logging.collector.store.migrations import LOCK, FormError, check, migrate
 from nucleus_logging.collector.store.opening import shown
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 __all__ = ["PostgresStore"]
 
 _T = TypeVar("_T")
-_DAY_MS = 86_400_000
-_DAYS_BACK, _DAYS_AHEAD = 400, 1  # of now: what is dated further away shares one partition
 _READERS = 4
 _CONNECT_SECONDS = 5.0
 _SECONDS = 60.0  # that a statement may take
@@ -57,7 +55,6 @@ _SETTINGS = {
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "3",
 }
-_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 _TROUBLE = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, asyncio.TimeoutError)
 _REFUSED = (
     asyncpg.DataError,
@@ -259,15 +256,20 @@ class PostgresStore:
             records.setdefault(row.key, row)
         by_day: dict[int, list[bytes]] = {}
         for key, row in records.items():
-            by_day.setdefault(_day(row), []).append(key)
+            by_day.setdefault(day_of(row), []).append(key)
         connection = await self._writer()
+        made: list[int] = []
         async with connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock($1, 1)", LOCK)
             for day, keys in by_day.items():
-                await self._make_day(connection, day)
-                # By the table's name: to look in all days would take a look at each.
+                if day >= 0 and day not in self._days:
+                    await make_day(connection, day)
+                    made.append(day)
+                # By the table's name: to look in all days would take a look at each. Only what
+                # is far away by its date, of which there is little, may be anywhere.
+                table = table_of(day) if day >= 0 else "events"
                 known = await connection.fetch(
-                    f"SELECT key FROM {_table(day)} WHERE key = ANY($1::bytea[])", keys
+                    f"SELECT key FROM {table} WHERE key = ANY($1::bytea[])", keys
                 )
                 for (key,) in known:
                     del records[key]
@@ -282,28 +284,10 @@ class PostgresStore:
                     )
             if records:
                 await connection.copy_records_to_table(
-                    "events", records=_clean(list(records.values())), columns=Row._fields
+                    "events", records=clean(list(records.values())), columns=Row._fields
                 )
+        self._days.update(made)
         return len(records)
-
-    async def _make_day(self, connection: asyncpg.Connection, day: int) -> None:
-        """See that a day has its table; called under the lock, in the group's transaction."""
-        if day < 0 or day in self._days:
-            return
-        table = _table(day)
-        found = await connection.fetchval("SELECT 1 FROM days WHERE day = $1", day)
-        if found is None:
-            low, high = (f"'\\x{(day + n) * _DAY_MS:016x}'::bytea" for n in (0, 1))
-            # What was dated ahead, and has been reached, moves out of the rest.
-            await connection.execute(
-                f"CREATE TABLE {table} (LIKE events INCLUDING DEFAULTS);"
-                f" WITH moved AS (DELETE FROM events_rest WHERE key >= {low} AND key < {high}"
-                f" RETURNING *) INSERT INTO {table} SELECT * FROM moved;"
-                f" ALTER TABLE events ATTACH PARTITION {table}"
-                f" FOR VALUES FROM ({low}) TO ({high});"
-                f" INSERT INTO days SELECT {day}, coalesce(max(received), 0), count(*) FROM {table}"
-            )
-        self._days.add(day)
 
     async def _prune(self, received_before: int | None, max_bytes: int | None, rows: int) -> int:
         connection = await self._writer()
@@ -312,12 +296,12 @@ class PostgresStore:
             # Who adds up reads the events and changes the figures: one of us at a time.
             await connection.execute("SELECT seq FROM rolled FOR UPDATE")
             removed = 0
-            day = await self._day_to_drop(connection, received_before, max_bytes)
+            day = await day_to_drop(connection, received_before, max_bytes)
             if day is not None:
                 removed = await connection.fetchval(
                     "DELETE FROM days WHERE day = $1 RETURNING events", day
                 )
-                await connection.execute(f"DROP TABLE {_table(day)}")
+                await connection.execute(f"DROP TABLE {table_of(day)}")
                 self._days.discard(day)
             elif received_before is not None:
                 gone = await connection.fetch(
@@ -335,24 +319,6 @@ class PostgresStore:
                         figures.forget_before, Session(self._bridge, connection), date
                     )
         return max(removed, int(day is not None))
-
-    async def _day_to_drop(
-        self, connection: asyncpg.Connection, received_before: int | None, max_bytes: int | None
-    ) -> int | None:
-        if received_before is not None:
-            day = await connection.fetchval(
-                "SELECT min(day) FROM days WHERE received < $1", received_before
-            )
-            if day is not None:
-                return int(day)
-        if max_bytes is not None:
-            used, oldest, days = await connection.fetchrow(
-                "SELECT (SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits"
-                " WHERE inhparent = 'events'::regclass), min(day), count(*) FROM days"
-            )
-            if days > 1 and used > max_bytes:
-                return int(oldest)
-        return None
 
     async def _roll_up(self, rows: int) -> bool:
         connection = await self._writer()
@@ -394,32 +360,6 @@ class PostgresStore:
             await self._pool.release(connection, timeout=_CONNECT_SECONDS)
         except _TROUBLE:
             pass  # the pool has thrown it away
-
-
-def _day(row: Row) -> int:
-    """The day of an event since 1970, UTC; -1 for what shares the last partition."""
-    day, today = int.from_bytes(row.key[:8], "big") // _DAY_MS, row.received // _DAY_MS
-    return day if today - _DAYS_BACK <= day <= today + _DAYS_AHEAD else -1
-
-
-def _table(day: int) -> str:
-    if day < 0:
-        return "events_rest"
-    return f"events_{datetime.fromtimestamp(day * 86_400, timezone.utc):%Y%m%d}"
-
-
-def _clean(rows: list[Row]) -> list[Any]:
-    """The rows without the one character that PostgreSQL's text cannot hold."""
-    found: list[Any] = []
-    for row in rows:
-        if any(isinstance(value, str) and ("\0" in value or "\\u0000" in value) for value in row):
-            texts = [v.replace("\0", "\ufffd") if isinstance(v, str) else v for v in row[:-2]]
-            # The last two are JSON, which spells it out.
-            json = [v and _NUL.sub("\\1\ufffd", v) for v in (row.payload, row.facts)]
-            found.append((*texts, *json))
-        else:
-            found.append(row)
-    return found
 
 
 def _where(wanted: dict[str, str | None]) -> tuple[str, list[str]]:
