@@ -68,7 +68,7 @@ def _imported(path: Path) -> set[str]:
 def test_the_lowest_versions_are_the_tested_ones() -> None:
     """`tox -e lowest` pins exactly the lower bounds that setup.cfg promises."""
     pins = dict(line.split("==") for line in _lines(_read("tox.ini")["testenv:lowest"]["deps"]))
-    assert pins == _required("fast", "collector")
+    assert pins == _required("fast", "collector", "cluster")
 
 
 def test_every_python_that_is_promised_is_tested() -> None:
@@ -81,8 +81,8 @@ def test_every_python_that_is_promised_is_tested() -> None:
 
 
 def test_every_import_is_a_declared_requirement() -> None:
-    """The package imports only what it requires; the collector also what its extra requires."""
-    required = {"": set(_required("fast")), "collector": set(_required("collector"))}
+    """The package imports only what it requires; the collector also what its extras require."""
+    required = {"": set(_required("fast")), "collector": set(_required("collector", "cluster"))}
     for path in PACKAGE.rglob("*.py"):
         allowed = set(required[""])
         if path.is_relative_to(PACKAGE / "collector"):
@@ -98,7 +98,7 @@ def test_every_requirement_is_used() -> None:
     files = [*PACKAGE.rglob("*.py"), *(ROOT / "examples").rglob("*.py")]
     imported = {name for path in files for name in _imported(path)}
     used = {DISTRIBUTION.get(name, name) for name in imported} | {"structlog"}
-    assert set(_required("fast", "collector")) <= used
+    assert set(_required("fast", "collector", "cluster")) <= used
 
 
 def test_versions_agree() -> None:
