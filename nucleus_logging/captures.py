@@ -38,7 +38,8 @@ LATE_KEYS = frozenset({"message", "asctime"})
 #: How many attributes a plain record has on this version of Python.
 PLAIN_COUNT = len(logging.LogRecord("", 0, "", 0, None, None, None).__dict__)
 
-_LEVELS = {
+#: The numbers of structlog's levels, and of logging's, by their names.
+LEVELS = {
     "critical": logging.CRITICAL,
     "fatal": logging.CRITICAL,
     "exception": logging.ERROR,
@@ -83,9 +84,9 @@ def level_of(method_name: str, event_dict: Mapping[str, object]) -> tuple[int, s
     name = event_dict.get("level")
     if type(name) is not str or not name:
         name = _LEVEL_NAMES.get(method_name, method_name)
-    number = _LEVELS.get(name)
+    number = LEVELS.get(name)
     if number is None:
-        number = _LEVELS.get(name.lower())
+        number = LEVELS.get(name.lower())
     if number is None:
         found = logging.getLevelName(name.upper())
         number = found if isinstance(found, int) else logging.INFO
@@ -157,7 +158,7 @@ def _of_record(intake: Intake, record: logging.LogRecord) -> _Made | None:
         payload,
         record.created,
         levelno >= options.spool_sync_level,
-        fields.get("taskName") or (intake.task and intake.task()) or fields.get("thread"),
+        fields.get("taskName") or intake.task() or fields.get("thread"),
     )
 
 

@@ -223,7 +223,6 @@ def _events(options: Options, facts: Facts) -> list[Event]:
             None,
             None,
             None,
-            None,
         )
     )
     assert check is not None

@@ -44,37 +44,40 @@ def bound_values(variables: Variables) -> dict[str, object]:
     return found
 
 
-def with_context(
-    variables: Variables, extra: Mapping[str, Scalar | None] | None
-) -> tuple[dict[str, Scalar | None] | None, int] | None:
-    """Return a plain record's extras with what is bound beneath them, and its bytes of text.
+def add_bound(variables: Variables, extra: dict[str, Scalar | None]) -> int | None:
+    """Add what is bound to a plain record's extras, which are its last ones first.
 
     Returns:
-        None when something that is bound is no plain value.
+        the bytes of text that came; None when something that is bound is no plain value.
     """
     found = bound_values(variables)
-    if not found:
-        return (None if extra is None else dict(extra)), 0
     length = 0
-    for value in found.values():
+    for name, value in reversed(found.items()):
         kind = type(value)
         if kind is str:
             length += len(value)  # type: ignore[arg-type]
         elif kind not in PLAIN:
             return None
-    if extra is not None:
-        found.update(extra)
-    return found, length  # type: ignore[return-value]
+        if name not in extra:
+            extra[name] = value  # type: ignore[assignment]
+    return length
 
 
-def task_namer() -> Callable[[], str | None] | None:
-    """Return what names the asyncio task of its caller; None while nobody uses asyncio."""
+def nobody() -> None:
+    """Name no task: there are none."""
+
+
+def task_namer() -> tuple[Callable[[], object] | None, Callable[[], str | None]]:
+    """Return what gives the loop that runs its caller, and what names the caller's task.
+
+    The first is None while nobody has imported asyncio.
+    """
     asyncio = sys.modules.get("asyncio.tasks")
     events = sys.modules.get("asyncio.events")
     current_task = getattr(asyncio, "current_task", None)
     running_loop = getattr(events, "_get_running_loop", None)
     if current_task is None or running_loop is None:
-        return None
+        return None, nobody
 
     def name() -> str | None:
         loop = running_loop()
@@ -83,4 +86,4 @@ def task_namer() -> Callable[[], str | None] | None:
         task = current_task(loop)
         return None if task is None else str(task.get_name())
 
-    return name
+    return running_loop, name

@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from nucleus_logging.segment import Segment
     from nucleus_logging.volume import Volume
 
-    #: number, session, wall clock in seconds, type, name, arguments to merge into the name,
-    #: level name, logger's name, message, fields, user id, where: task or thread
+    #: number, session, wall clock in seconds, type, name, arguments to merge into the name (None
+    #: for an event dict), level name, logger's name, fields (of a record the last one first), user
+    #: id, where: task or thread
     Capture: TypeAlias = tuple[
         int,
         Session,
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
         str,
         str,
         tuple[Scalar | None, ...] | None,
-        str | None,
         str | None,
         str | None,
         "Mapping[str, Scalar | None] | None",
@@ -220,15 +220,13 @@ class Encoder:
         Returns:
             None when the capture is not to be sent; `Volume` has counted it then.
         """
-        number, session, created, kind, name, args, level, logger, message, fields, user = capture[
-            :11
-        ]
+        number, session, created, kind, name, args, level, logger, fields, user, _ = capture
         volume = self.volume
         if volume is not None and not volume.passes(capture):
             return None
         payload: Mapping[str, Scalar | None] = fields or {}
         if level is not None:
-            name, payload = put_together(name, args, level, logger, message, fields)
+            name, payload = put_together(name, args, level, logger, fields)
         scrubber = self.scrubber
         if scrubber is not None:
             name = scrubber.text(name[:_LOOKED_AT])

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import logging
 from _thread import get_ident
-from itertools import islice
 from typing import TYPE_CHECKING, cast
 
 from nucleus_logging.captures import LATE_KEYS, PLAIN_COUNT, RECORD_KEYS, take_record
 from nucleus_logging.client import Client
-from nucleus_logging.context import with_context
+from nucleus_logging.context import add_bound
 from nucleus_logging.counting import SLOT
 from nucleus_logging.errors import ConfigurationError
 from nucleus_logging.intake import CURRENT_USER, OWN_THREADS
@@ -156,27 +155,31 @@ class NucleusHandler(logging.Handler):
                     take_record(intake, record)
                     return
         extra: dict[str, Scalar | None] | None = None
-        if len(fields) != PLAIN_COUNT:
-            if len(fields) > PLAIN_COUNT + _MANY:
+        more = len(fields) - PLAIN_COUNT
+        if more:
+            if more > _MANY:
                 take_record(intake, record)
                 return
+            extra = {}
             # What a call gave as extra stands behind what a record comes with.
-            for key, value in islice(fields.items(), PLAIN_COUNT, None):
+            for key in reversed(fields):
                 if key in RECORD_KEYS:
                     if key in LATE_KEYS:
+                        more -= 1
                         continue
-                    # A record class that sets attributes of its own before the usual ones.
-                    take_record(intake, record)
-                    return
+                    break
+                value = fields[key]
                 kind = type(value)
                 if kind is str:
                     length += len(value)
                 elif kind not in PLAIN:
                     take_record(intake, record)
                     return
-                if extra is None:
-                    extra = {}
                 extra[key] = value
+            if len(extra) != more:
+                # A record class that sets attributes of its own before the usual ones.
+                take_record(intake, record)
+                return
         if length > _HUGE:
             take_record(intake, record)  # which cuts it, so that it takes nobody's room
             return
@@ -187,14 +190,14 @@ class NucleusHandler(logging.Handler):
             session = intake.session_at(now, created)
         session.expires = now + intake.session_timeout
         if intake.bound:
-            added = with_context(intake.bound, extra)
+            extra = {} if extra is None else extra
+            added = add_bound(intake.bound, extra)
             if added is None:
                 take_record(intake, record)
                 return
-            extra = added[0]
-            length += added[1]
-        if intake.task is not None:
-            place = fields.get("taskName") or intake.task() or place
+            length += added
+        if intake.loop is not None:
+            place = fields.get("taskName") or (intake.loop() is not None and intake.task()) or place
         captures = intake.captures
         capture = (
             next(intake.numbers),
@@ -205,7 +208,6 @@ class NucleusHandler(logging.Handler):
             args,
             fields["levelname"],
             fields["name"],
-            None,
             extra,
             CURRENT_USER.get() or intake.user_id,
             place,

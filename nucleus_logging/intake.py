@@ -17,7 +17,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 from weakref import finalize
 
-from nucleus_logging.context import bound_variables, task_namer
+from nucleus_logging.context import bound_variables, nobody, task_namer
 from nucleus_logging.counting import SLOT, Tally
 from nucleus_logging.passage import Passage
 from nucleus_logging.session import Session, event_id
@@ -114,7 +114,8 @@ class Intake:
         slow_level: records at or above it need more than a snapshot.
         names_events: ``event_name`` is not the usual one, or records are to say more than usual.
         bound: the variables that structlog has bound; None without any.
-        task: names the asyncio task of its caller; None while nobody uses asyncio.
+        loop: gives the event loop that runs its caller; None while nobody uses asyncio.
+        task: names the asyncio task of its caller.
         trail: what was logged before an error.
         successors: the sessions so far, by the number of the one before.
         alert: has the worker look at everything now.
@@ -132,6 +133,7 @@ class Intake:
         "encoder",
         "inherited",
         "limits",
+        "loop",
         "names_events",
         "numbers",
         "options",
@@ -169,7 +171,8 @@ class Intake:
         self.props: dict[str, Scalar] = {}
         self.session: Session | None = None
         self.bound: Variables | None = None
-        self.task: Callable[[], str | None] | None = None
+        self.loop: Callable[[], object] | None = None
+        self.task: Callable[[], str | None] = nobody
         self.trail = Trail(0)
         self.begin()
 
@@ -200,8 +203,8 @@ class Intake:
         """Look whether the application has imported what a record's context may be in."""
         if self.bound is None:
             self.bound = bound_variables()
-        if self.task is None:
-            self.task = task_namer()
+        if self.loop is None:
+            self.loop, self.task = task_namer()
 
     def apply(self, options: Options) -> None:
         """Go by these options from now on."""
@@ -269,7 +272,7 @@ class Intake:
 
     def place(self) -> Place:
         """Return where this is: the asyncio task, else the thread."""
-        return (None if self.task is None else self.task()) or get_ident()
+        return self.task() or get_ident()
 
     def told(self, error: BaseException) -> dict[str, Scalar]:
         """Return what is to be said about an exception, as `exception_fields` does."""
@@ -330,7 +333,7 @@ class Intake:
                 if before:
                     payload = {**(payload or {}), "trail": before}
         capture: Capture = (
-            *(number, session, created, kind, name, None, None, None, None, payload, user),
+            *(number, session, created, kind, name, None, None, None, payload, user),
             place,
         )
         volume = self.encoder.volume

@@ -43,21 +43,18 @@ def put_together(
     args: tuple[Scalar | None, ...] | None,
     level: str,
     logger: str | None,
-    message: str | None,
     fields: Mapping[str, Scalar | None] | None,
 ) -> tuple[str, dict[str, Scalar | None]]:
     """Do what the hot path has left to be done for a plain record or event dict."""
     if type(level) is not str:  # a level's name may have been made anything
         level = text(level)
     put: dict[str, Scalar | None] = {"level": level.lower(), "logger": logger}
-    if args:
-        message = merge(name, args)
-    if len(name) > MAX_NAME and message is None:
-        message = name
-    if message is not None and message != name[:MAX_NAME]:
+    message = merge(name, args) if args else name
+    if message != name[:MAX_NAME]:
         put["message"] = message
     if fields:
-        for key, value in fields.items():
+        items = fields.items()
+        for key, value in items if args is None else reversed(items):  # type: ignore[call-overload]
             put[key if key not in put else "extra." + key] = value
         if "nucleus_name" in put:
             name = text(put.pop("nucleus_name") or name)

@@ -7,7 +7,7 @@ import time
 from _thread import get_ident
 from typing import TYPE_CHECKING, TypeVar
 
-from nucleus_logging.captures import level_of, take_event_dict
+from nucleus_logging.captures import LEVELS, level_of, take_event_dict
 from nucleus_logging.counting import SLOT
 from nucleus_logging.handler import shared_client
 from nucleus_logging.intake import CURRENT_USER, OWN_THREADS
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from nucleus_logging.client import Client
+    from nucleus_logging.intake import Intake
     from nucleus_logging.payload import Scalar
 
 _EventDict = TypeVar("_EventDict", bound="MutableMapping[str, Any]")
@@ -101,8 +102,12 @@ class NucleusProcessor:
         self, logger: object, method_name: str, event_dict: _EventDict
     ) -> None:
         intake = self._intake
-        levelno, level = level_of(method_name, event_dict)
-        if levelno < self.level or (get_ident() in OWN_THREADS and OWN_THREADS.here()):
+        here = get_ident()
+        said = level = event_dict.get("level")
+        levelno = LEVELS.get(said) if type(said) is str else None
+        if levelno is None:
+            levelno, level = level_of(method_name, event_dict)
+        if levelno < self.level or (here in OWN_THREADS and OWN_THREADS.here()):
             intake.passage.unmark()
             return
         if not intake.taking:
@@ -110,52 +115,45 @@ class NucleusProcessor:
             intake.rejected.add()
             return
         record = event_dict.get("_record")
-        if not isinstance(record, logging.LogRecord):
-            record = None
-        if record is None:
+        if record is not None and isinstance(record, logging.LogRecord):
+            if not intake.passage.again(record):
+                _take_any(intake, record, method_name, event_dict, record)
+            return
+        # Other loggers than logging's make no record of it that could come by again.
+        if intake.shared or isinstance(logger, logging.Logger):
             intake.passage.mark(self)
-        elif intake.passage.again(record):
+        if levelno >= intake.slow_level or len(event_dict) > _MANY:
+            _take_any(intake, logger, method_name, event_dict)
             return
-        name = event_dict.get("event")
-        source = event_dict.get("logger")
-        if type(source) is not str:
-            source = getattr(logger, "name", None) if record is None else record.name
-            if type(source) is not str:
-                source = None
-        slow = levelno >= intake.slow_level or len(event_dict) > _MANY
-        if slow or type(name) is not str or not name:
-            take_event_dict(intake, source, method_name, event_dict, record)
-            return
-        fields: dict[str, Scalar | None] = {}
-        length = len(name)
-        for key, value in event_dict.items():
+        fields: dict[str, Scalar | None] = dict(event_dict)
+        name: Any = fields.pop("event", None)
+        source = fields.get("logger")
+        if type(source) is str:
+            del fields["logger"]
+        else:
+            source = getattr(logger, "name", None)
+        if type(said) is str:
+            del fields["level"]
+        length = len(name) if type(name) is str and name else _HUGE
+        for value in fields.values():
             kind = type(value)
             if kind is str:
-                length += len(value)
+                length += len(value)  # type: ignore[arg-type]
             elif kind not in PLAIN:
-                if key == "exc_info" and kind is tuple and not value:
-                    continue
-                take_event_dict(intake, source, method_name, event_dict, record)
-                return
-            if key in _SPECIAL and value is not None and value is not False:
-                take_event_dict(intake, source, method_name, event_dict, record)
-                return
-            fields[key] = value
-        if length > _HUGE:
-            take_event_dict(intake, source, method_name, event_dict, record)
+                length = _HUGE
+                break
+        if length >= _HUGE or not _SPECIAL.isdisjoint(fields):
+            _take_any(intake, logger, method_name, event_dict)
             return
-        del fields["event"]
-        fields.pop("exc_info", None)
-        if type(fields.get("level")) is str:
-            del fields["level"]
-        if source is not None and fields.get("logger") is source:
-            del fields["logger"]
         created = time.time()
         now = intake.clock()
         session = intake.session
         if session is None or now > session.expires:
             session = intake.session_at(now, created)
         session.expires = now + intake.session_timeout
+        place: str | int = here
+        if intake.loop is not None and intake.loop() is not None:
+            place = intake.task() or here
         capture = (
             next(intake.numbers),
             session,
@@ -164,11 +162,10 @@ class NucleusProcessor:
             name,
             None,
             level,
-            source,
-            None,
+            source if type(source) is str else None,
             fields,
             CURRENT_USER.get() or intake.user_id,
-            intake.place(),
+            place,
         )
         if length > SLOT:
             intake.put_sized(capture, length)
@@ -177,6 +174,18 @@ class NucleusProcessor:
         captures.append(capture)
         if len(captures) >= intake.buffer.mark:
             intake.buffer.crossed()
+
+
+def _take_any(
+    intake: Intake,
+    named: object,
+    method_name: str,
+    event_dict: MutableMapping[str, Any],
+    record: logging.LogRecord | None = None,
+) -> None:
+    """Take an event dict that is not plain; ``named`` is what it was logged through."""
+    name = getattr(named, "name", None)
+    take_event_dict(intake, name if type(name) is str else None, method_name, event_dict, record)
 
 
 def _restored(

@@ -62,7 +62,7 @@ class Trail:
         for capture in captures:
             step = _step(capture)
             if step is not None:
-                place: Place = capture[11]  # type: ignore[index]
+                place: Place = capture[10]  # type: ignore[index]
                 steps = places.get(place)
                 (self._steps(place) if steps is None else steps).newest.append(step)
 
@@ -90,7 +90,7 @@ class Trail:
             if (item is not None and _number(item) <= since) or len(found) >= self.size:
                 break
             step = _step(item)
-            if step is not None and item[11] == place and step[4] == user:  # type: ignore[index]
+            if step is not None and item[10] == place and step[4] == user:  # type: ignore[index]
                 found[step[0]] = step
         for step in list(steps.newest):
             if step[0] > since and step[4] == user:
@@ -119,11 +119,11 @@ def _number(item: object) -> int:
 
 def _step(capture: object) -> Step | None:
     """Return what is kept of a capture; None when it is no record below the error level."""
-    if type(capture) is not tuple or len(capture) < 12 or capture[3] != "event":
+    if type(capture) is not tuple or len(capture) < 11 or capture[3] != "event":
         return None
     level = capture[6]
     if level is None:
-        level = (capture[9] or {}).get("level")
+        level = (capture[8] or {}).get("level")
         if level is None:
             return None
-    return capture[0], capture[2], str(level).lower(), capture[4][:MAX_NAME], capture[10]
+    return capture[0], capture[2], str(level).lower(), capture[4][:MAX_NAME], capture[9]

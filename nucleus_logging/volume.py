@@ -150,5 +150,5 @@ class _Asking(threading.local):
 def _level(capture: Capture) -> str:
     level: object = capture[6]
     if level is None:
-        level = (capture[9] or {}).get("level")
+        level = (capture[8] or {}).get("level")
     return level.lower() if type(level) is str else ""

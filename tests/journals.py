@@ -57,7 +57,7 @@ class Maker:
         created = time.time() - self._age
         number, session = self._last, self.session
         return (
-            number, session, created, kind, name, None, None, None, None, fields, None, None,
+            number, session, created, kind, name, None, None, None, fields, None, None,
         )  # fmt: skip
 
     def event(self, name: str = "done", kind: str = "event", **fields: str | int) -> Event:

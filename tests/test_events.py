@@ -72,14 +72,13 @@ def encode(
     fields: object = None,
     user: object = None,
     created: object = 1_700_000_001.5,
-    message: object = None,
     within: Session | None = None,
     scrub: bool = True,
 ) -> Event:
     """Encode one capture, of whatever it is made."""
     logger = None if level is None else "shop.cart"
     capture = (
-        42, within or session(), created, kind, name, args, level, logger, message, fields, user
+        42, within or session(), created, kind, name, args, level, logger, fields, user, None
     )  # fmt: skip
     made = encoder(scrub).encode(capture)  # type: ignore[arg-type]
     assert made is not None
@@ -364,7 +363,6 @@ class TestHostile:
         kind=st.sampled_from(["event", "error", "nucleus:view", "userid", "props"]),
         args=st.none() | st.lists(SCALARS, min_size=1, max_size=3).map(tuple),
         level=st.none() | TEXTS,
-        message=st.none() | TEXTS,
         fields=st.none() | st.dictionaries(TEXTS, SCALARS, max_size=70),
         user=st.none() | TEXTS,
         created=st.floats() | st.integers(),
@@ -375,13 +373,12 @@ class TestHostile:
         kind: str,
         args: object,
         level: object,
-        message: object,
         fields: object,
         user: object,
         created: object,
     ) -> None:
         """Whatever a capture holds, one valid event of bounded size comes out."""
-        event = encode(name, kind, args, level, fields, user, created, message)
+        event = encode(name, kind, args, level, fields, user, created)
         wire = sent(event)
         assert len(event.facts.wire(event)) <= LARGEST
         assert len(str(wire["id"])) <= 16

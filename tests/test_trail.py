@@ -38,8 +38,8 @@ def _trails(collector: Collector, client: Client) -> list[list[str]]:
 
 
 def _capture(number: int, place: object = 1, who: str | None = None) -> tuple[object, ...]:
-    return (number, None, 100.0 + number, "event", f"n{number}", None, "INFO", "l", None, None,
-            who, place)  # fmt: skip
+    return (number, None, 100.0 + number, "event", f"n{number}", None, "INFO", "l", None, who,
+            place)  # fmt: skip
 
 
 class TestTrail:

@@ -59,7 +59,6 @@ class Taking:
         for number in numbers:
             capture = (
                 number, SESSION, 1_700_000_000.0, "event", "x", None, None, None, None, None, None,
-                None,
             )  # fmt: skip
             self.buffer.captures.append(capture)  # type: ignore[arg-type]
 

@@ -73,7 +73,7 @@ class TestSampling:
     def test_level_in_payload(self) -> None:
         """An event of which everything is known has its level in its payload."""
         volume = _volume(sample_rate={"error": 0})
-        capture = (1, None, 0.0, "error", "n", None, None, None, None, {"level": "error"}, None)
+        capture = (1, None, 0.0, "error", "n", None, None, None, {"level": "error"}, None, None)
         assert not volume.passes(capture)
 
     def test_users_stay(self) -> None:
