@@ -178,11 +178,11 @@ class Facts:
         members = self._full if event.kind in (ERROR, INIT) else self._common
         return event.core[:-1] + members + b"}" if members else event.core
 
-    def heartbeat(self, session: Session) -> bytes:
+    def heartbeat(self, session: Session, user: str | None) -> bytes:
         """Return the heartbeat that keeps a session open on the server (docs: every minute)."""
         beat = {"type": "heartbeat", "event": "nucleus:heartbeat", "sessionId": session.id}
         beat.update({"machineId": self.device_id} if self.device_id else {})
-        beat.update({"userId": session.user} if session.user else {})
+        beat.update({"userId": user} if user else {})
         return b'{"data":[' + dumps(beat)[:-1] + self._common + b"}]}"
 
 
@@ -237,12 +237,11 @@ class Encoder:
                 return None
             wire = rewritten(wire, answer, self.limits, scrubber)
         event = self._made(number, wire)
-        if kind == "error":
-            fingerprint = payload.get("fingerprint")
-            # One that was logged and then not caught is told both ways.
-            event.fingerprint = (
-                f"{fingerprint}{payload.get('mechanism', '')}" if fingerprint else ""
-            )
+        if kind == "error" and payload.get("fingerprint"):
+            # One that was logged and then not caught is told both ways; and whoever gave it a
+            # name, or happened to be there, is not to be missed.
+            same = (payload["fingerprint"], payload.get("mechanism"), wire["event"], user)
+            event.fingerprint = repr((*same, session.id))
         return event
 
     def repeated(self, event: Event, times: int) -> None:
@@ -263,12 +262,16 @@ class Encoder:
         return event
 
     def notice(
-        self, number: int, session: Session, created: float, dropped: Mapping[str, int]
+        self,
+        number: int,
+        session: Session,
+        created: float,
+        dropped: Mapping[str, int],
+        user: str | None,
     ) -> Event:
         """Return the event that tells the server how many events were dropped, by reason."""
-        wire = self._wire(
-            number, session, created, "event", "nucleus_logging.dropped", dropped, session.user
-        )
+        name = "nucleus_logging.dropped"
+        wire = self._wire(number, session, created, "event", name, dropped, user)
         event = self._made(number, wire)
         event.kind = NOTICE
         return event

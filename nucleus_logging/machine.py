@@ -81,6 +81,7 @@ class Machine:
             self.link,
             intake.next_number,
             lambda: intake.session,
+            lambda: intake.user_id,
             answered,
             self.diagnostics,
             self.volume,

@@ -1,8 +1,8 @@
 """Repeats of one error within a second become one event, which says how many they were.
 
 The first of them leaves at once; what follows within the second is held until it is over. Errors
-are the same when their fingerprints are, whatever their messages say. Those that are held stand
-in the journal like any other. Pure; used by `nucleus_logging.uptake` alone.
+are the same when their fingerprints, names and users are, whatever their messages say. Those that
+are held stand in the journal like any other. Pure; used by `nucleus_logging.uptake` alone.
 """
 
 from __future__ import annotations

@@ -43,6 +43,7 @@ class Shipper:
         link: the connection.
         number: gives the next event number; for notices.
         session: gives the session that the newest capture belongs to.
+        user: gives the user that is set at the moment.
         answered: called with what the server said beside acknowledgements.
         diagnostics: where failures are told.
         volume: knows what was held back on purpose.
@@ -63,6 +64,7 @@ class Shipper:
         link: Link,
         number: Callable[[], int],
         session: Callable[[], Session | None],
+        user: Callable[[], str | None],
         answered: Callable[[Answer], None],
         diagnostics: Diagnostics,
         volume: Volume,
@@ -76,6 +78,7 @@ class Shipper:
         self.link = link
         self._number = number
         self._session = session
+        self._user = user
         self._answered = answered
         self._diagnostics = diagnostics
         self._uptake = Uptake(buffer, encoder, delivery, volume, diagnostics, about_to_take)
@@ -277,7 +280,7 @@ class Shipper:
             link.send(frame(events), now)
         session = self._beating()
         if session is not None and link.beat_due(now):
-            link.beat(self._encoder.facts.heartbeat(session), now)
+            link.beat(self._encoder.facts.heartbeat(session, self._user()), now)
         if not (delivery.waiting or delivery.adopted_waiting or delivery.in_flight):
             link.idle(now)
 
@@ -304,7 +307,7 @@ class Shipper:
         news = self._notices.due(dropped, now, bool(self._waiters), self.parting)
         if not news:
             return
-        notice = self._encoder.notice(self._number(), session, time.time(), news)
+        notice = self._encoder.notice(self._number(), session, time.time(), news, self._user())
         self._notices.last = notice
         if self.spool is not None:
             self.spool.keep(notice, now)

@@ -170,16 +170,17 @@ class TestWire:
 
     def test_notice(self) -> None:
         """The notice about drops is an event of ours, dearer than others."""
-        event = encoder().notice(7, session(), 1_700_000_002.0, {"queue_full": 3})
+        event = encoder().notice(7, session(), 1_700_000_002.0, {"queue_full": 3}, "ada")
         wire = sent(event)
         assert event.kind == NOTICE
         assert wire["name"] == "nucleus_logging.dropped"
         assert wire["payload"] == {"queue_full": 3}
+        assert wire["userId"] == "ada"
         assert not ONLY_FULL & set(wire)
 
     def test_heartbeat(self) -> None:
         """A heartbeat has no id and no date."""
-        beat = json.loads(facts().heartbeat(session("u\ud800")))["data"][0]
+        beat = json.loads(facts().heartbeat(session(), "u\ud800"))["data"][0]
         assert beat.pop("sessionId") in range(1000, 10_000)
         assert beat == {
             "type": "heartbeat",

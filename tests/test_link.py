@@ -310,6 +310,16 @@ class TestHeartbeat:
             assert client.stats().accepted == 2
             assert len(server.connections) == 1
 
+    def test_heartbeats_are_of_the_present_user(self) -> None:
+        """Who logs in or out while nothing else happens is whom the heartbeats name."""
+        with FaultyServer() as server:
+            client = client_of(server, heartbeat_interval=50 * MS, user_id="ada")
+            client.track("first")
+            for user in ("ada", "grace", None):
+                if user != "ada":
+                    client.set_user_id(user)
+                server.wait_for(lambda s, user=user: _beating_for(s, user))
+
     def test_server_that_does_not_answer_them(self) -> None:
         """A server that answers pings alone keeps its connection."""
         with FaultyServer([steps.Accept(_unless_beat)]) as server:
@@ -473,3 +483,9 @@ def _balanced(client: Client) -> bool:
     return stats.accepted == stats.acknowledged + stats.queued + stats.in_flight + sum(
         stats.dropped.values()
     )
+
+
+def _beating_for(server: FaultyServer, user: str | None) -> bool:
+    """Tell whether the newest event is a heartbeat that names a user."""
+    newest = server.events[-1].event if server.events else {}
+    return newest.get("type") == "heartbeat" and newest.get("userId") == user

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nucleus_logging import NucleusHandler
+from nucleus_logging import Client, NucleusHandler, user
 from nucleus_logging.events import ERROR, Event, Facts
 from nucleus_logging.repeats import Repeats
 from tests.shipped import assert_balanced, stored
@@ -134,6 +134,27 @@ class TestShipped:
         assert newest.payload["repeated"] == 3
         wait_until(lambda: handler.client.stats().acknowledged == 3)
         assert_balanced(handler.client)
+
+    def test_other_names_and_users_stay(self, collector: Collector, spool: bool) -> None:
+        """Errors that were given other names, or happened to other users, are told one by one."""
+        client = Client("app", endpoint=collector.url, spool=spool)
+        error = ValueError("declined")
+        for name, whose in [("card", "ada"), ("card", "grace"), ("invoice", "ada"), (None, "ada")]:
+            with user(whose):
+                client.track_error(error, name)
+        client.set_user_id("grace")
+        client.track_error(error, "invoice")
+        told = [
+            (event.name, event.user) for event in stored(collector, client) if event.type == "error"
+        ]
+        assert told == [
+            ("card", "ada"),
+            ("card", "grace"),
+            ("invoice", "ada"),
+            ("ValueError", "ada"),
+            ("invoice", "grace"),
+        ]
+        assert_balanced(client)
 
     def test_other_errors_stay(self, collector: Collector, spool: bool) -> None:
         """Errors without an exception, and of other exceptions, are all told one by one."""
