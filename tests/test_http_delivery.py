@@ -80,11 +80,13 @@ class TestPosts:
         """An error leaves within ``flush_interval``, and takes along what waits."""
         with FaultyServer() as server:
             client = client_of(server, http_interval=3_600, flush_interval=1_000 * MS)
-            client.track("one")
-            client.track_error(ValueError("two"))
-            client.track_error(KeyError("three"))
+            client.track_error(ValueError("connected, which takes a while"))
             server.wait_for(lambda s: s.events)
-            assert posts(server) == [4]
+            client.track("one")
+            client.track_error(ValueError("two"), "two")
+            client.track_error(KeyError("three"))
+            server.wait_for(lambda s: len(s.bodies) > 1)
+            assert posts(server) == [2, 3]
 
     def test_no_heartbeat(self) -> None:
         """Nothing is sent over HTTP to show that one is alive."""
