@@ -20,7 +20,7 @@ The rules, in the order in which they bind:
    what was dropped never; they take no room that another event could have.
 6. An event that the server does not take stands in nobody's way: what has failed goes again in
    ever smaller batches, at last alone and behind the others, and is given up (``invalid``) when
-   others have passed `_STRIKES` times meanwhile.
+   others have passed some times meanwhile.
 """
 
 from __future__ import annotations
@@ -37,10 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from nucleus_logging.events import Event
-    from nucleus_logging.flight import Batch
     from nucleus_logging.options import Options
 
-_STRIKES = 5
 #: Attempts after which an event that is alone in its batch lets the others go first.
 _PATIENCE = 6
 
@@ -67,8 +65,8 @@ class Delivery:
     def __init__(
         self, options: Options, forgotten: Callable[[Event, str], None] | None = None
     ) -> None:
-        self.options = options
         self._forgotten = forgotten
+        self._began: float | None = None
         self.live: dict[str, Event] = {}
         self._lanes = Lanes()
         self._ages: deque[Event] = deque()
@@ -76,7 +74,6 @@ class Delivery:
         self.admitted = 0
         self._hurry_at: float | None = None
         self._hurry_upto = 0
-        self.connected()
         self.bytes = 0
         self._kept = 0
         self._kept_bytes = 0
@@ -86,7 +83,7 @@ class Delivery:
         self.dropped: dict[str, int] = {}
         self._last_acknowledged = -1.0
         self._probing = False
-        self._allowance = _allowance(options)
+        self.retune(options)
 
     @property
     def held(self) -> int:
@@ -109,9 +106,10 @@ class Delivery:
         return self._flight.events
 
     def retune(self, options: Options) -> None:
-        """Go by other options from now on."""
+        """Go by these options from now on."""
         self.options = options
-        self._allowance = _allowance(options)
+        rate = options.drain_rate
+        self._allowance = Allowance(rate, min(options.batch_size, max(1.0, rate)))
         self.connected()
 
     def connected(self, posting: bool = False) -> None:
@@ -131,10 +129,21 @@ class Delivery:
         """
         return size > self.options.queue_bytes or self._fits(size, 1)
 
-    def put(self, event: Event, now: float, adopted: bool = False) -> None:
-        """Admit an event; when memory is full, it or another one is dropped as ``queue_full``."""
+    def put(self, event: Event, now: float, adopted: bool = False, returned: bool = False) -> None:
+        """Admit an event; when memory is full, it or another one is dropped as ``queue_full``.
+
+        Args:
+            event: the event.
+            now: monotonic seconds.
+            adopted: another process left it behind.
+            returned: it has been on disk alone, since nobody knows when.
+        """
         if event.id in self.live:
             return
+        if self._began is None:
+            self._began = now
+        if not adopted:
+            event.since = self._began if returned else now
         event.waiting_since = now
         event.adopted = adopted
         self.admitted += 1
@@ -201,6 +210,8 @@ class Delivery:
         """
         done: list[Event] = []
         live = self.live
+        head = self._flight.oldest()
+        heard = False
         for identifier in identifiers:
             if type(identifier) is int:
                 identifier = str(identifier)
@@ -208,6 +219,7 @@ class Delivery:
             if event is None or not event.tries:
                 self.unknown += 1
                 continue
+            heard = heard or event.batch is head
             self._remove(event)
             if event.session is not None:
                 event.session.acknowledged = True
@@ -216,6 +228,8 @@ class Delivery:
             self.acknowledged += len(done)
             self._last_acknowledged = now
             self._probing = False
+        if heard:
+            self._flight.next_turn(now)
         return done
 
     def acknowledge_sent(self, now: float) -> list[Event]:
@@ -223,9 +237,9 @@ class Delivery:
         return self.acknowledge([event.id for event in self._flight.all()], now)
 
     def overdue(self, now: float) -> bool:
-        """Tell whether a batch has waited for its acknowledgement for ``ack_timeout``."""
+        """Tell whether the oldest batch, its turn come, has heard nothing for ``ack_timeout``."""
         head = self._flight.oldest()
-        return head is not None and head.sent_at + self.options.ack_timeout <= now
+        return head is not None and head.turn_at + self.options.ack_timeout <= now
 
     def disconnected(self, now: float, refused: bool = False) -> None:
         """Put all that is in flight back in front of what waits, in the order it was sent.
@@ -238,7 +252,8 @@ class Delivery:
         if head is None:
             return
         self._probing = self._last_acknowledged <= head.sent_at
-        self._strike(head, refused)
+        for event in head.strike(self._last_acknowledged, refused):
+            self.drop(event, "invalid")
         alone = len(head.events) == 1 and head.events[0]
         for event in reversed(self._flight.recall()):
             event.waiting_since = now
@@ -269,9 +284,14 @@ class Delivery:
         if self.waiting:
             self._hurry(now)
 
-    def expire(self, now_ms: int) -> None:
-        """Drop what was logged longer than ``max_age`` before ``now_ms``, but no ``init``."""
-        for event in self._lanes.older_than(now_ms - int(self.options.max_age * 1000)):
+    def expire(self, now: float, now_ms: int) -> None:
+        """Drop what is older than ``max_age`` by its date, but no ``init``.
+
+        The wall clock may have been set since: by the monotonic one, an event of this process
+        must have been here for so long too.
+        """
+        age = self.options.max_age
+        for event in self._lanes.older_than(now_ms - int(age * 1000), now - age):
             self.drop(event, "expired")
 
     def next_due(self, now: float, sending: bool = True) -> float | None:
@@ -284,7 +304,7 @@ class Delivery:
         due: float | None = None
         head = self._flight.oldest()
         if head is not None:
-            due = head.sent_at + self.options.ack_timeout
+            due = head.turn_at + self.options.ack_timeout
         if sending and self._open():
             ready = self._ready_at()
             if ready is None and self.adopted_waiting:
@@ -377,22 +397,3 @@ class Delivery:
                 return min(ready, self._hurry_at)
             self._hurry_at = None
         return ready
-
-    def _strike(self, head: Batch, refused: bool) -> None:
-        """Count against the oldest batch that it failed while others passed.
-
-        An event that collects ``_STRIKES`` of them and fails alone is one that this server will
-        never take: it is given up (``invalid``) rather than sent for ever.
-        """
-        stuck = head.stuck()
-        for event in stuck:
-            passed = self._last_acknowledged > event.waiting_since
-            if not passed and not (refused and len(stuck) == 1):
-                continue
-            event.strikes += 1
-            if event.strikes >= _STRIKES and len(stuck) == 1 and event.kind != INIT:
-                self.drop(event, "invalid")
-
-
-def _allowance(options: Options) -> Allowance:
-    return Allowance(options.drain_rate, min(options.batch_size, max(1.0, options.drain_rate)))

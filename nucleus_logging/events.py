@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from nucleus_logging.encoding import bounded, dumps
@@ -79,7 +80,7 @@ class Event:
         fingerprint: what an error's repeats have in common; "" without an exception.
         session: its session when it is this process's ``init``, to be marked as safe.
         segment: the journal's segment that holds it, if one does.
-        order, rank, waiting_since, adopted, tries, strikes, batch, gone: `Delivery`'s own.
+        order, rank, since, waiting_since, adopted, tries, strikes, batch, gone: `Delivery`'s own.
     """
 
     __slots__ = (
@@ -97,6 +98,7 @@ class Event:
         "rank",
         "segment",
         "session",
+        "since",
         "size",
         "strikes",
         "tries",
@@ -118,6 +120,7 @@ class Event:
         self.segment: Segment | None = None
         self.order = 0
         self.rank = 0
+        self.since = -inf
         self.waiting_since = 0.0
         self.adopted = False
         self.tries = 0

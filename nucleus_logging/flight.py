@@ -8,8 +8,12 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from nucleus_logging.events import INIT
+
 if TYPE_CHECKING:
     from nucleus_logging.events import Event
+
+_STRIKES = 5
 
 
 class Batch:
@@ -18,19 +22,42 @@ class Batch:
     Attributes:
         events: in the order in which they were sent.
         sent_at: when they were handed to the transport, monotonic seconds.
+        turn_at: since when an acknowledgement is awaited: since they were sent, since those
+            before them were acknowledged, or since some of them were.
         unacknowledged: how many of them are still in flight.
     """
 
-    __slots__ = ("events", "sent_at", "unacknowledged")
+    __slots__ = ("events", "sent_at", "turn_at", "unacknowledged")
 
     def __init__(self, events: list[Event], sent_at: float) -> None:
         self.events = events
-        self.sent_at = sent_at
+        self.sent_at = self.turn_at = sent_at
         self.unacknowledged = len(events)
 
     def stuck(self) -> list[Event]:
         """Return those of its events that are still in flight."""
         return [event for event in self.events if event.batch is self]
+
+    def strike(self, last_acknowledged: float, refused: bool) -> list[Event]:
+        """Count against the events in flight that they failed while others passed.
+
+        Args:
+            last_acknowledged: when the server last took something.
+            refused: the server closed the connection because of what it was sent.
+
+        Returns:
+            the event, never ``init``, that the server will not take: it has failed alone, and has
+            collected `_STRIKES` of these. It is to be given up rather than sent for ever.
+        """
+        stuck = self.stuck()
+        alone = len(stuck) == 1
+        given_up = []
+        for event in stuck:
+            if last_acknowledged > event.waiting_since or (refused and alone):
+                event.strikes += 1
+                if alone and event.strikes >= _STRIKES and event.kind != INIT:
+                    given_up.append(event)
+        return given_up
 
 
 class Flight:
@@ -69,6 +96,15 @@ class Flight:
         while batches and not batches[0].unacknowledged:
             batches.popleft()
         return batches[0] if batches else None
+
+    def next_turn(self, now: float) -> None:
+        """Note that the oldest batch, or the one before it, was being acknowledged just now.
+
+        On a slow line batches stand behind others for long; that is no silence.
+        """
+        head = self.oldest()
+        if head is not None:
+            head.turn_at = now
 
     def all(self) -> list[Event]:
         """Return the events in flight, in the order in which they were sent."""

@@ -110,14 +110,18 @@ class Lanes:
                         return event
         return None
 
-    def older_than(self, date: int) -> Iterator[Event]:
-        """Yield the events in front that were logged before a date (ms since 1970), but ``init``.
+    def older_than(self, date: int, since: float) -> Iterator[Event]:
+        """Yield the events in front, but ``init``, that are old by both clocks.
+
+        Args:
+            date: they were logged before it, ms since 1970.
+            since: they were here before it, monotonic seconds.
 
         Without its ``init`` the server would show nothing of a session's later events.
         """
         for lane in (self._adopted, self._precious, self._plain):
             kept: list[Event] = []
-            while lane and (lane[0].date < date or lane[0].gone):
+            while lane and ((lane[0].date < date and lane[0].since < since) or lane[0].gone):
                 event = lane.popleft()
                 if event.kind == INIT and not event.gone:
                     kept.append(event)

@@ -272,7 +272,7 @@ class Shipper:
             if waiting:
                 link.connect(now)
             return
-        delivery.expire(int(time.time() * 1000))
+        delivery.expire(now, int(time.time() * 1000))
         while link.ready():
             events = delivery.next_batch(now)
             if not events:

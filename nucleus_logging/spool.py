@@ -200,7 +200,7 @@ class Spool:
         for index, event in enumerate(events):
             fits = on_disk is None or event.number < on_disk
             if fits and (delivery.has_room(event.size) or journal.broken or event.kind == INIT):
-                self.keep(event, now)
+                self.keep(event, now, returned=event.id in back)
                 continue
             # From here on nothing may overtake.
             for later in events[index:]:
@@ -226,9 +226,9 @@ class Spool:
             for event in events:
                 self.keep(event, now)
 
-    def keep(self, event: Event, now: float) -> None:
+    def keep(self, event: Event, now: float, returned: bool = False) -> None:
         """Put an event into memory, to be stored unless it is acknowledged soon."""
-        self._delivery.put(event, now)
+        self._delivery.put(event, now, returned=returned)
         if event.segment is None and not event.gone:
             self._unstored.append(event)
             if self._store_at is None:

@@ -32,10 +32,10 @@ def event(kind: int = PLAIN, size: int = 4, date: int = 0) -> Event:
     return Event(f"e{number}", number, kind, date, b"x" * size, Facts())
 
 
-def put(target: Delivery, *events: Event, now: float = 0.0, adopted: bool = False) -> list[Event]:
+def put(target: Delivery, *events: Event, now: float = 0.0, **origin: bool) -> list[Event]:
     """Put events, and return them."""
     for one in events:
-        target.put(one, now, adopted)
+        target.put(one, now, **origin)
     return list(events)
 
 
@@ -198,6 +198,20 @@ class TestResends:
         one.acknowledge([events[0].id], 15.0)
         assert not one.overdue(15.0)
         assert one.next_due(15.0) is None
+
+    def test_slow_line(self) -> None:
+        """A batch behind others has `ack_timeout` from when it is the oldest, or partly taken."""
+        one = delivery(batch_size=2, ack_timeout=15.0)
+        events = put(one, *some(6))
+        for _ in range(3):
+            one.next_batch(0.0)
+        one.acknowledge([each.id for each in events[:2]], 14.0)
+        assert one.next_due(14.0) == 29.0
+        one.acknowledge([events[2].id], 28.0)
+        assert not one.overdue(42.9)
+        assert one.overdue(43.0)
+        one.acknowledge([events[3].id, events[4].id], 43.0)
+        assert one.next_due(43.0) == 58.0
 
     def test_same_ids_in_order_before_all_others(self) -> None:
         """What was in flight goes first again, plain events and errors as they were logged."""
@@ -499,9 +513,29 @@ class TestExpiry:
         one.next_batch(0.0)
         put(one, event(date=1000), event(ERROR, date=2000))
         (young,) = put(one, event(date=5000))
-        one.expire(12_001)
+        one.expire(100.0, 12_001)
         assert set(one.live.values()) == {flying, young}
         assert one.dropped == {"expired": 2}
+
+    def test_the_clock_is_set(self) -> None:
+        """A step of the wall clock makes no event of this process old; an adopted one has no other
+        age than by its date."""
+        one = delivery(max_age=10.0)
+        (own,) = put(one, event(date=0), now=500.0)
+        (back,) = put(one, event(date=0), now=505.0, returned=True)
+        put(one, event(date=0), now=505.0, adopted=True)
+        one.expire(506.0, 86_400_000)
+        assert set(one.live.values()) == {own, back}
+        one.expire(511.0, 86_400_000)
+        assert one.dropped == {"expired": 3}
+
+    def test_what_was_on_disk_is_as_old_as_it_was(self) -> None:
+        """What comes back from the journal has been waiting there, its age is not counted anew."""
+        one = delivery(max_age=10.0)
+        put(one, event(INIT, date=0), now=0.0)
+        put(one, event(date=1_000), now=10.5, returned=True)
+        one.expire(12.0, 12_000)
+        assert one.dropped == {"expired": 1}
 
     def test_init_stays(self) -> None:
         """A session that outlives `max_age` without a server still opens with its `init`."""
@@ -509,7 +543,7 @@ class TestExpiry:
         inits = put(one, event(INIT, date=0), event(INIT, date=1))
         put(one, event(ERROR, date=0))
         (young,) = put(one, event(date=50_000))
-        one.expire(51_000)
+        one.expire(100.0, 51_000)
         assert one.next_batch(9.0) == [*inits, young]
 
 

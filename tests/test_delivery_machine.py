@@ -64,6 +64,8 @@ class DeliveryMachine(RuleBasedStateMachine):
         self.dropped[event.id] = reason
         if reason == "queue_full":
             self._check_victim(event)
+        if reason == "expired":
+            assert event.adopted or event.since < self.now - MAX_AGE, "the clock was set"
 
     def _check_victim(self, victim: Event) -> None:
         """Memory was full: plain events before errors, the right end, nothing in flight."""
@@ -285,18 +287,22 @@ class DeliveryMachine(RuleBasedStateMachine):
             assert due is not None
             assert due <= self.now
 
-    @rule(ahead=st.sampled_from([0.0, 50.0, 101.0]))
-    def expire(self, ahead: float) -> None:
-        """What is too old is dropped, but no init."""
-        now_ms = int((WALL + self.now + ahead) * 1000)
-        self.delivery.expire(now_ms)
+    @rule(
+        seconds=st.sampled_from([0.0, 50.0, 101.0]),
+        step=st.sampled_from([0.0, 0.0, -1e9, 1e9]),
+    )
+    def expire(self, seconds: float, step: float) -> None:
+        """What is too old is dropped, but no init, and nothing for a step of the wall clock."""
+        self.wait(seconds)
+        now_ms = int((WALL + self.now + step) * 1000)
+        self.delivery.expire(self.now, now_ms)
         for identifier, reason in self.dropped.items():
             if reason == "expired":
                 event = self.events[identifier]
                 assert event.kind != INIT
         head = self.delivery._lanes.head()
         if head is not None and head.kind != INIT:
-            assert head.date >= now_ms - int(MAX_AGE * 1000)
+            assert head.date >= now_ms - int(MAX_AGE * 1000) or head.since >= self.now - MAX_AGE
 
     @precondition(lambda self: self.delivery.live)
     @rule()
