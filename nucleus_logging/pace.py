@@ -14,10 +14,18 @@ if TYPE_CHECKING:
 #: Events, and seconds, by which one may go early: rounding must not make a wake-up that finds
 #: nothing allowed yet.
 _EARLY = 1e-6
+#: Seconds by which an attempt is put off at most, whatever the server asks for.
+_LONGEST_WAIT = 600.0
+#: The part of what it asks for by which clients come later still, each by another one.
+_SPREAD = 0.1
 
 
 class Backoff:
     """Exponential backoff with full jitter: 0.5 s doubling to 60 s, reset by success.
+
+    Each delay is anywhere below the ceiling, but of two in a row the second is as long as the
+    first one was short: clients are spread over the whole minute, and none makes many attempts
+    in one.
 
     Args:
         random: where the jitter comes from.
@@ -27,7 +35,7 @@ class Backoff:
         ready_at: when the next attempt may be made.
     """
 
-    __slots__ = ("_asked", "_base", "_cap", "_failures", "_random", "ready_at")
+    __slots__ = ("_asked", "_base", "_cap", "_failures", "_random", "_rest", "ready_at")
 
     def __init__(self, random: Random, base: float = 0.5, cap: float = 60.0) -> None:
         self._random = random
@@ -35,14 +43,31 @@ class Backoff:
         self._cap = cap
         self._failures = 0
         self._asked = False
+        self._rest: float | None = None
         self.ready_at = 0.0
 
     def failed(self, now: float, at_least: float = 0.0) -> None:
-        """Put the next attempt off, by ``at_least`` seconds if the server asked for that."""
+        """Put the next attempt off, by ``at_least`` seconds if the server asked for that.
+
+        It may have told a whole fleet so: a part of that comes on top.
+        """
         ceiling = min(self._cap, self._base * 2.0 ** min(self._failures, 16))
         self._failures += 1
         self._asked = at_least > 0.0
-        self.ready_at = now + max(at_least, self._random.uniform(0.0, ceiling))
+        if self._asked:
+            ceiling = max(ceiling, _SPREAD * at_least)
+        delay = at_least + ceiling * self._jitter()
+        self.ready_at = now + min(delay, _LONGEST_WAIT)
+
+    def _jitter(self) -> float:
+        """Return a number from 0 to 1, and next time what is missing from it to 1."""
+        rest = self._rest
+        if rest is None:
+            part = self._random.uniform(0.0, 1.0)
+            self._rest = 1.0 - part
+            return part
+        self._rest = None
+        return rest
 
     def forgive(self) -> None:
         """Take the newest failure back: the attempt was none, or another way is tried at once."""

@@ -398,10 +398,10 @@ class TestFlush:
             client.track("one")
             backoff = client._machine.link.backoff
             wait_until(lambda: len(server.connections) >= 2)
-            backoff._failures = 40
+            backoff._failures, backoff._cap = 40, 500.0
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(backoff._random, "uniform", lambda low, high: 3_600.0)
-                wait_until(lambda: backoff.ready_at > time.monotonic() + 1_000)
+                patch.setattr(backoff._random, "uniform", lambda low, high: high)
+                wait_until(lambda: backoff.ready_at > time.monotonic() + 300)
                 server.use(steps.Accept())
                 assert client.flush(10_000 * MS)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from random import Random
 from statistics import mean
 
@@ -50,13 +51,38 @@ class TestBackoff:
         backoff.failed(5.0)
         assert 5.0 <= backoff.ready_at <= 5.5
 
+    def test_short_delays_do_not_pile_up(self) -> None:
+        """At the cap a short delay is followed by a long one: three attempts in any minute."""
+        for seed in range(200):
+            moments = list(accumulate(delays(50, seed)[8:]))
+            for fourth, first in zip(moments[3:], moments, strict=False):
+                assert fourth - first >= 60.0
+
     def test_what_the_server_asked_for_is_the_least(self) -> None:
         """`Retry-After` holds as a minimum, and nobody's hurry shortens it."""
         backoff = Backoff(Random(1))
         backoff.failed(10.0, at_least=120.0)
-        assert backoff.ready_at == 130.0
+        ready_at = backoff.ready_at
+        assert ready_at >= 130.0
         backoff.hurry()
-        assert backoff.ready_at == 130.0
+        assert backoff.ready_at == ready_at
+
+    def test_a_fleet_does_not_obey_all_at_once(self) -> None:
+        """Whom the server has told the same moment come after it, one after the other."""
+        moments = []
+        for seed in range(400):
+            backoff = Backoff(Random(seed))
+            backoff.failed(10.0, at_least=120.0)
+            moments.append(backoff.ready_at)
+        assert 130.0 <= min(moments) < 131.0
+        assert 141.0 < max(moments) <= 142.0
+
+    def test_nobody_puts_us_off_for_long(self) -> None:
+        """Ten minutes are the most, whatever the server asks for."""
+        for asked in (599.9, 600.0, 86_400.0):
+            backoff = Backoff(Random(1))
+            backoff.failed(10.0, at_least=asked)
+            assert 609.9 <= backoff.ready_at <= 610.0
 
     def test_hurry_allows_one_attempt(self) -> None:
         """A flush ends the delay; the failure after it is put off as ever, and longer."""
