@@ -71,6 +71,14 @@ def test_the_lowest_versions_are_the_tested_ones() -> None:
     assert pins == _required("fast", "collector", "cluster")
 
 
+def test_the_extras_of_the_readme_exist() -> None:
+    """What README.rst names as extras can be installed; ``socks`` exists, and needs nothing."""
+    extras = _read("setup.cfg")["options.extras_require"]
+    named = re.findall(r"^``(\w+)``  ", (ROOT / "README.rst").read_text(), re.MULTILINE)
+    assert {"collector", "fast", "socks"} <= set(named) <= set(extras)
+    assert _lines(extras["socks"]) == []
+
+
 def test_every_python_that_is_promised_is_tested() -> None:
     """Classifiers, `python_requires` and tox name the same versions of Python."""
     setup = _read("setup.cfg")

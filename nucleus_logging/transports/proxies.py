@@ -6,8 +6,9 @@ this machine is never reached through a proxy unless the option says so. The
 proxy's credentials stay in here: no repr, message or error shows them.
 
 `net` asks `choose`, connects to the proxy's address and calls `tunnel`. SOCKS5
-(RFC 1928, RFC 1929) is spoken here rather than by PySocks or python-socks,
-whose waits know neither our deadline nor our way to abort.
+(RFC 1928, RFC 1929) is spoken here, on the same stream as CONNECT: PySocks
+gives each read a time of its own, python-socks takes no credentials but ASCII,
+and neither can be aborted.
 """
 
 from __future__ import annotations
