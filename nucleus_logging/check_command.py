@@ -15,6 +15,7 @@ import time
 from typing import TYPE_CHECKING
 
 from nucleus_logging.attempt import CONNECT_TIMEOUT
+from nucleus_logging.checks import YEAR
 from nucleus_logging.deadline import Deadline
 from nucleus_logging.errors import (
     ConfigurationError,
@@ -32,12 +33,15 @@ from nucleus_logging.machine import gather
 from nucleus_logging.options import Options
 from nucleus_logging.payload import limits_of
 from nucleus_logging.session import Session, new_prefix
+from nucleus_logging.surroundings import opted_out
+from nucleus_logging.transports.http import HttpConnection
+from nucleus_logging.transports.net import Abort, Network
+from nucleus_logging.transports.websocket import connect
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from nucleus_logging.events import Event
-    from nucleus_logging.transports.net import Abort
 
 __all__ = ["add_arguments", "run"]
 
@@ -63,10 +67,18 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--ca-file", help="certificates to trust; default: the system's")
     parser.add_argument(
         "--timeout",
-        type=float,
+        type=seconds,
         default=CONNECT_TIMEOUT,
         help="seconds to wait for each way to connect, and then to acknowledge; default: 10",
     )
+
+
+def seconds(text: str) -> float:
+    """Return a time that can be waited for; argparse names this function in its error."""
+    number = float(text)
+    if not 0.0 < number <= YEAR:
+        raise ValueError
+    return number
 
 
 def run(arguments: Namespace) -> int:
@@ -84,6 +96,13 @@ def run(arguments: Namespace) -> int:
         options = Options.resolve(arguments.app_id, given)
     except ConfigurationError as error:
         print(f"nucleus-logging check: {error}", file=sys.stderr)
+        return NOT_CONFIGURED
+    if options.disabled or opted_out():
+        print(
+            "nucleus-logging check: tracking is off here, by NUCLEUS_DISABLED or DO_NOT_TRACK: "
+            "an application would send nothing",
+            file=sys.stderr,
+        )
         return NOT_CONFIGURED
     check = _Check(options, arguments.timeout)
     working, failure = None, None
@@ -110,6 +129,8 @@ def _ways(options: Options) -> list[tuple[str, str]]:
 
 
 def _advice(failure: TransportError | None) -> str:
+    if isinstance(failure, PostError) and (failure.status == 429 or failure.status >= 500):
+        return "the server is busy or out of order: try again later, and see its log"
     for kind, text in _ADVICE:
         if isinstance(failure, kind):
             return text
@@ -120,8 +141,6 @@ class _Check:
     """One run: its events, and the clock that its steps are timed with."""
 
     def __init__(self, options: Options, timeout: float) -> None:
-        from nucleus_logging.transports.net import Network
-
         self._options = options
         self._timeout = timeout
         self._network = Network(
@@ -137,8 +156,6 @@ class _Check:
 
     def deliver(self, transport: str, url: str) -> None:
         """Connect, send, and wait for the acknowledgement, telling of each step."""
-        from nucleus_logging.transports.net import Abort
-
         abort = Abort()
         self._step_at = time.monotonic()
         try:
@@ -153,8 +170,6 @@ class _Check:
             print(f"  {name:14} {value}")
 
     def _by_websocket(self, url: str, abort: Abort) -> None:
-        from nucleus_logging.transports.websocket import connect
-
         connection = connect(url, self._network, Deadline(self._timeout), abort)
         try:
             self._told("handshake", "the path is accepted")
@@ -177,8 +192,6 @@ class _Check:
             connection.close()
 
     def _by_http(self, url: str, abort: Abort) -> None:
-        from nucleus_logging.transports.http import HttpConnection
-
         connection = HttpConnection(url, self._network)
         try:
             deadline = Deadline(self._timeout)

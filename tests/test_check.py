@@ -139,6 +139,14 @@ class TestNotReachable:
             assert "404" in last
             assert "check the endpoint's path" in last
 
+    @pytest.mark.parametrize("status", [429, 503])
+    def test_out_of_order(self, status: int, capsys: pytest.CaptureFixture[str]) -> None:
+        """A server that takes nothing for now is told apart from one that never would."""
+        with FaultyServer(posts=[steps.Refuse(status)]) as server:
+            last = self.failure(capsys, "--endpoint", server.url, "--transport", "http")
+            assert str(status) in last
+            assert "try again later" in last
+
 
 class TestNotConfigured:
     @pytest.mark.parametrize(
@@ -159,6 +167,27 @@ class TestNotConfigured:
         assert told.out == ""
         assert len(told.err.splitlines()) == 1
         assert says in told.err
+
+    @pytest.mark.parametrize("variable", ["DO_NOT_TRACK", "NUCLEUS_DISABLED"])
+    def test_switched_off(
+        self, variable: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Where an application would send nothing, nothing is sent, and that is said."""
+        monkeypatch.setenv(variable, "1")
+        with FaultyServer() as server:
+            assert check(server) == 2
+            assert not server.connections
+        assert variable in capsys.readouterr().err
+
+    @pytest.mark.parametrize("timeout", ["nan", "0", "-1", "inf", "soon"])
+    def test_unusable_timeout(self, timeout: str, capsys: pytest.CaptureFixture[str]) -> None:
+        """A time that is none is a wrong call, like others."""
+        with FaultyServer() as server:
+            with pytest.raises(SystemExit) as caught:
+                main(["check", "--app-id", "a", "--endpoint", server.url, "--timeout", timeout])
+            assert caught.value.code == 2
+            assert not server.connections
+        assert timeout in capsys.readouterr().err
 
     def test_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """What is not given comes from the environment, as for an application."""
