@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from nucleus_logging.deadline import Deadline
 from nucleus_logging.errors import Aborted, HandshakeError, TransportError
-from nucleus_logging.transports.errand import Errand
+from nucleus_logging.transports.errand import Errand, as_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,10 +117,10 @@ class Attempt:
         try:
             self._prepare()
             result = self._open()
-        except Exception as error:
-            result = error
+        except BaseException as error:
+            result = failure = as_failure(error)
             if not self._cancelled:
-                self._tell(error, self.url)
+                self._tell(failure, self.url)
         finally:
             self._importing = False
         self.late = time.monotonic() >= self.quiet_until

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nucleus_logging.attempt import Attempt
-from nucleus_logging.errors import ConnectError, HandshakeError
+from nucleus_logging.errors import ConnectError, HandshakeError, TransportError
 from nucleus_logging.transports.net import Network
 from tests.servers import steps
 from tests.servers.faulty import FaultyServer
@@ -112,6 +112,19 @@ def test_what_nobody_foresaw_wakes() -> None:
     attempt = witness.attempt("ws://127.0.0.1:1/shop/")
     assert isinstance(outcome_of(attempt), ZeroDivisionError)
     assert witness.alerts.is_set()
+
+
+def test_a_thread_that_is_ended_has_a_result() -> None:
+    """What ends a thread or a greenlet ends the attempt, as a failure: another one will follow."""
+    witness = Witness()
+
+    def leave() -> None:
+        raise SystemExit
+
+    witness.prepare = leave
+    result = outcome_of(witness.attempt("ws://127.0.0.1:1/shop/"))
+    assert isinstance(result, TransportError)
+    assert "SystemExit" in witness.told[0]
 
 
 class TestCancel:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nucleus_logging.errors import Aborted, ConnectionLost, PostError
+from nucleus_logging.errors import Aborted, ConnectionLost, PostError, TransportError
 from nucleus_logging.transports.http import HttpConnection
 from nucleus_logging.transports.net import Network
 from nucleus_logging.transports.posting import PostingConnection
@@ -86,6 +86,23 @@ def test_no_answer(post_to: Connect) -> None:
         connection.send(BATCH)
         assert alerts.wait(20_000 * MS)
         with pytest.raises(ConnectionLost):
+            connection.receive()
+
+
+def test_a_thread_that_is_ended_has_a_result(
+    post_to: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ends a thread or a greenlet in a POST is the end of the connection."""
+
+    def leave(*arguments: object) -> None:
+        raise SystemExit
+
+    with FaultyServer() as server:
+        connection, alerts = post_to(server)
+        monkeypatch.setattr(HttpConnection, "post", leave)
+        connection.send(BATCH)
+        assert alerts.wait(20_000 * MS)
+        with pytest.raises(TransportError, match="SystemExit"):
             connection.receive()
 
 

@@ -12,10 +12,12 @@ import _thread
 import threading
 from typing import TYPE_CHECKING
 
+from nucleus_logging.errors import TransportError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Errand"]
+__all__ = ["Errand", "as_failure"]
 
 
 class Errand:
@@ -57,6 +59,16 @@ class Errand:
                 strangers.discard(me)
             _forget(me)
             self._done.release()
+
+
+def as_failure(error: BaseException) -> Exception:
+    """Return what ended an errand's work, also if it is what ends threads and greenlets.
+
+    Whoever waits for the result must get one, or waits for ever.
+    """
+    if isinstance(error, Exception):
+        return error
+    return TransportError(f"ended by {type(error).__name__}")
 
 
 def _forget(ident: int) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from nucleus_logging.deadline import Deadline
 from nucleus_logging.errors import PostError
-from nucleus_logging.transports.errand import Errand
+from nucleus_logging.transports.errand import Errand, as_failure
 from nucleus_logging.transports.stream import Abort
 
 if TYPE_CHECKING:
@@ -146,8 +146,8 @@ class PostingConnection:
         result: Reply | Exception
         try:
             result = self._http.post(body, Deadline(self._timeout), self._abort)
-        except Exception as error:
-            result = error
+        except BaseException as error:
+            result = as_failure(error)
         self._results.append(result)
         self._running = False
         # Whoever of the two, this thread and `close`, comes second sees what the first one set.
