@@ -18,7 +18,7 @@ from nucleus_logging import lifecycle
 from nucleus_logging.deadline import Deadline
 from nucleus_logging.errors import ConfigurationError
 from nucleus_logging.intake import OWN_THREADS, Intake
-from nucleus_logging.options import OPTIONS, Options
+from nucleus_logging.options import OPTIONS, Options, portable
 from nucleus_logging.surroundings import account_name, opted_out, test_run
 from nucleus_logging.tracking import Tracking
 from nucleus_logging.watch import Watch
@@ -155,7 +155,11 @@ class Client(Tracking):
         return f"<{type(self).__name__} {app_id!r} at {endpoint}>"
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _restored, (self.options.app_id, self._given)
+        return _restored, (self.options.app_id, portable(self._given))
+
+    def __deepcopy__(self, _: object) -> Client:
+        # As in a logging configuration that somebody copies: there is one of it in a process.
+        return self
 
     def _reconfigure(self, resolved: Options, given: Mapping[str, object]) -> None:
         """Check options given for a client that exists; one that nobody uses takes them on."""

@@ -17,7 +17,7 @@ from nucleus_logging.context import add_bound
 from nucleus_logging.counting import SLOT
 from nucleus_logging.errors import ConfigurationError
 from nucleus_logging.intake import CURRENT_USER, OWN_THREADS
-from nucleus_logging.options import level_number
+from nucleus_logging.options import level_number, portable
 from nucleus_logging.payload import PLAIN
 
 if TYPE_CHECKING:
@@ -81,7 +81,9 @@ class NucleusHandler(logging.Handler):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Not its state: locks, and a client that has a thread.
-        return _restored, (type(self), *self._given, self.level, self.name, list(self.filters))
+        app_id, client, options = self._given
+        own = (self.level, self.name, list(self.filters))
+        return _restored, (type(self), app_id, client, portable(options), *own)
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Take a record, unless a filter objects. Never waits and never raises.

@@ -200,6 +200,25 @@ def level_number(value: object) -> int:
     return number
 
 
+def portable(given: Mapping[str, object]) -> dict[str, object]:
+    """Return options as they were given, to be pickled.
+
+    Raises:
+        TypeError: One of them cannot go to another process; the text says which, and what to do.
+    """
+    import pickle
+
+    for name, value in given.items():
+        try:
+            pickle.dumps(value)
+        except Exception as error:
+            raise TypeError(
+                f"{name} cannot be pickled ({error}): give a function of a module instead, "
+                "ca_file instead of an ssl_context, or construct the handler in the child process"
+            ) from error
+    return dict(given)
+
+
 def default_app_version() -> str:
     """Return the version of the distribution that holds `__main__`, or `0.0.0`.
 
@@ -226,7 +245,8 @@ def _arguments(app_id: str | None, given: Mapping[str, object]) -> dict[str, obj
 def _unknown(name: str) -> str:
     from difflib import get_close_matches
 
-    near = get_close_matches(str(name), OPTIONS, n=1)
+    # Handlers and processors have two more, which are none of a client's.
+    near = get_close_matches(str(name), [*OPTIONS, *{"level", "client"} - {name}], n=1)
     if near:
         return f"unknown option {name!r}: did you mean {near[0]!r}?"
     return f"unknown option {name!r}: must be one of {', '.join(OPTIONS)}"

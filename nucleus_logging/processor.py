@@ -11,7 +11,7 @@ from nucleus_logging.captures import LEVELS, level_of, take_event_dict
 from nucleus_logging.counting import SLOT
 from nucleus_logging.handler import shared_client
 from nucleus_logging.intake import CURRENT_USER, OWN_THREADS
-from nucleus_logging.options import level_number
+from nucleus_logging.options import level_number, portable
 from nucleus_logging.payload import PLAIN
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ class NucleusProcessor:
         return f"<{type(self).__name__} for {self._client!r}>"
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _restored, (type(self), *self._given)
+        *own, options = self._given
+        return _restored, (type(self), *own, portable(options))
 
     def __call__(self, logger: object, method_name: str, event_dict: _EventDict) -> _EventDict:
         """Take an event dict; never waits and never raises.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+import pickle
+import ssl
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
-from nucleus_logging import ConfigurationError, NucleusHandler
+from nucleus_logging import ConfigurationError, NucleusHandler, NucleusProcessor
 from tests.shipped import one
 from tests.tools import run_python
 
@@ -88,6 +91,20 @@ class TestConstruction:
         assert done.returncode == 0, done.stderr
         events = sorted(str(event.name) for event in collector.store.events(type="event"))
         assert events == ["from the child", "from the parent"]
+
+    def test_what_cannot_be_spawned(self, collector: Collector) -> None:
+        """What cannot go to another process is named, with what to do instead."""
+        options: dict[str, object]
+        for name, options in [
+            ("before_send", {"before_send": lambda event: event}),
+            ("ssl_context", {"ssl_context": ssl.create_default_context()}),
+        ]:
+            handler = NucleusHandler(name, endpoint=collector.url, **options)
+            processor = NucleusProcessor(client=handler.client)
+            for thing in (handler, processor, handler.client):
+                with pytest.raises(TypeError, match=f"^{name} cannot .* in the child process"):
+                    pickle.dumps(thing)
+            assert copy.deepcopy({"client": handler.client}) == {"client": handler.client}
 
 
 _SPAWN = """

@@ -118,6 +118,8 @@ class TestResolve:
             ("flush_intervall", "flush_interval"),
             ("queuesize", "queue_size"),
             ("ca_files", "ca_file"),
+            ("levl", "level"),
+            ("clients", "client"),
         ],
     )
     def test_misspelt(self, name: str, near: str) -> None:
