@@ -9,18 +9,15 @@ export async function ask(path, query = {}, signal = undefined) {
   return answer.json();
 }
 
-// All events below a cursor until `limit` are found or nothing is left; a page may be short because
-// its time was up, and then its cursor goes on.
-export async function find(query, cursor, limit, signal) {
-  const events = [];
-  let seq = 0;
+// Events below a cursor, page by page, until `limit` are found or nothing is left; a page may be
+// short because its time was up, and then its cursor goes on.
+export async function* find(query, cursor, limit, signal) {
   do {
-    const page = await ask("events", { ...query, cursor, limit: limit - events.length }, signal);
-    events.push(...page.events);
+    const page = await ask("events", { ...query, cursor, limit }, signal);
     cursor = page.cursor;
-    seq = seq || page.seq;
-  } while (cursor && events.length < limit);
-  return { events, cursor, seq };
+    limit -= page.events.length;
+    yield page;
+  } while (cursor && limit > 0);
 }
 
 // New events after a number. The browser resumes a cut stream with the last number it saw; when it
@@ -41,10 +38,9 @@ export class Stream {
       if (events.length) this.onEvents(events);
     };
     this.source.onerror = () => {
+      if (this.closed) return;
       this.onState(false);
-      if (this.source.readyState === EventSource.CLOSED && !this.closed) {
-        this.retry = setTimeout(() => this.open(), 2000);
-      }
+      if (this.source.readyState === EventSource.CLOSED) this.retry = setTimeout(() => this.open(), 1000);
     };
   }
 

@@ -1,6 +1,7 @@
 // Nothing here yet: how an application is connected, with this server's address.
 
-import { html, useState } from "./vendor/htm-preact/standalone.module.js";
+import { html, useRef, useState } from "./vendor/htm-preact/standalone.module.js";
+import { Copy } from "./copy.js";
 
 const endpoint = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}`;
 
@@ -9,6 +10,7 @@ const SNIPPETS = {
 
 logging.config.dictConfig({
     "version": 1,
+    "disable_existing_loggers": False,
     "handlers": {
         "nucleus": {
             "class": "nucleus_logging.NucleusHandler",
@@ -37,31 +39,31 @@ nucleus_logging.attach("uvicorn.error", "my-app", endpoint="${endpoint}")
 logging.getLogger("uvicorn.error").warning("hello")
 `,
 };
+const NAMES = Object.keys(SNIPPETS);
 
-export function Snippet({ code, label }) {
-  const [copied, setCopied] = useState(false);
-  const copy = async () => {
-    await navigator.clipboard.writeText(code);
-    setCopied(true);
-    setTimeout(() => setCopied(false), 1500);
+export function Connect() {
+  const [shown, setShown] = useState("dictConfig");
+  const tabs = useRef({});
+  const turned = (event) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const name = NAMES[(NAMES.indexOf(shown) + step + NAMES.length) % NAMES.length];
+    setShown(name);
+    tabs.current[name].focus();
   };
   return html`
-    <div class="snippet"><button onClick=${copy} aria-label=${`Copy ${label}`}>${copied ? "copied" : "copy"}</button>
-      <pre tabindex="0">${code}</pre></div>`;
-}
-
-export function Connect({ failure, elsewhere, go }) {
-  const [shown, setShown] = useState("dictConfig");
-  return html`
     <div class="empty">
-      <h2>${failure ? "The server does not answer" : "Connect an application"}</h2>
-      <div class="tabs small" role="tablist">
-        ${Object.keys(SNIPPETS).map((name) => html`
-          <button role="tab" key=${name} aria-selected=${name === shown} onClick=${() => setShown(name)}>${name}</button>`)}
+      <h2>Connect an application</h2>
+      <div class="tabs small" role="tablist" aria-label="Ways to connect" onKeyDown=${turned}>
+        ${NAMES.map((name) => html`
+          <button role="tab" key=${name} id=${`tab-${name}`} aria-selected=${name === shown} aria-controls="snippet"
+            tabindex=${name === shown ? 0 : -1} ref=${(tab) => { tabs.current[name] = tab; }}
+            onClick=${() => setShown(name)}>${name}</button>`)}
       </div>
-      <${Snippet} code=${SNIPPETS[shown]} label=${shown} />
-      <p class="quiet" role="status">${failure || "waiting for the first event…"}</p>
-      ${elsewhere && html`<p><button class="link" onClick=${() => go({ range: "all", since: "", until: "" })}>
-        look through all time</button></p>`}
+      <div class="snippet" role="tabpanel" id="snippet" aria-labelledby=${`tab-${shown}`}>
+        <${Copy} key=${shown} label=${`Copy ${shown}`} value=${() => SNIPPETS[shown]}>copy<//>
+        <pre tabindex="0">${SNIPPETS[shown]}</pre></div>
+      <p class="quiet" role="status">waiting for the first event…</p>
     </div>`;
 }

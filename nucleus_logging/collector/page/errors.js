@@ -1,44 +1,48 @@
 // Errors: a row a group, with its latest event beside it.
 
-import { html, useEffect, useState } from "./vendor/htm-preact/standalone.module.js";
+import { html, useEffect, useRef, useState } from "./vendor/htm-preact/standalone.module.js";
 import { ask } from "./api.js";
+import { Connect } from "./connect.js";
 import { Detail } from "./detail.js";
-import { condition, words } from "./filter.js";
+import { ERROR_FIELDS, condition, fits } from "./filter.js";
 import { ago, count, cut, fullDate } from "./format.js";
+import { Everything } from "./live.js";
 
 const DAY = 86_400_000;
+const SHOWN = 200; // events of a group that one can walk through
 
-export function Errors({ url, go, query, app, tick, actions, onCount }) {
-  const [answer, setAnswer] = useState(null);
+const nameOf = (group) => `${group.app} ${group.fingerprint}`;
+const valuesOf = (group) => (field) => {
+  if (!ERROR_FIELDS.includes(field)) return undefined;
+  return { version: group.versions, "": [`${group.name} ${group.message}`] }[field] || [group[field]];
+};
+
+export function Errors({ url, go, figures, actions }) {
   const [events, setEvents] = useState({ list: [], at: 0 });
-
-  useEffect(() => {
-    const abort = new AbortController();
-    ask("errors", { app, since: query.since, until: query.until }, abort.signal)
-      .then((found) => { setAnswer(found.errors); onCount(found.errors.length); }, () => {});
-    return () => abort.abort();
-  }, [app, query.since, query.until, tick]);
-
-  const free = words(url.filter).filter((word) => !word.includes(":")).map((word) => word.replace(/"/g, "").toLowerCase());
-  const groups = (answer || []).filter((group) =>
-    free.every((word) => `${group.name} ${group.message}`.toLowerCase().includes(word)));
-  const selected = groups.find((group) => group.fingerprint === url.group);
+  const order = useRef([]);
+  const groups = (figures.errors || []).filter((group) => fits(url.filter, valuesOf(group)));
+  const selected = groups.find((group) => nameOf(group) === url.group);
+  // The latest stand first; while one is open, the others keep their places.
+  if (selected) {
+    const place = (group) => (order.current.indexOf(nameOf(group)) + 1) || Infinity;
+    groups.sort((one, other) => (place(one) < place(other) ? -1 : place(one) > place(other) ? 1 : 0));
+  }
+  order.current = groups.map(nameOf);
 
   useEffect(() => {
     const abort = new AbortController();
     setEvents({ list: [], at: 0 });
     if (selected) {
       const filter = `${condition("fingerprint", selected.fingerprint)} ${condition("app", selected.app)}`;
-      ask("events", { filter, until: query.until, limit: 200 }, abort.signal)
+      ask("events", { filter, until: url.until, limit: SHOWN }, abort.signal)
         .then((found) => setEvents({ list: found.events, at: 0 }), () => {});
     }
     return () => abort.abort();
-  }, [selected && selected.fingerprint, selected && selected.app]);
+  }, [selected && url.group]);
 
-  const open = (group) => go({ group: group ? group.fingerprint : "" });
+  const open = (group) => go({ group: group ? nameOf(group) : "" });
   const step = (distance) => {
-    const index = groups.indexOf(selected);
-    const next = groups[Math.max(0, Math.min(groups.length - 1, index + distance))];
+    const next = groups[Math.max(0, Math.min(groups.length - 1, groups.indexOf(selected) + distance))];
     if (next) open(next);
   };
   Object.assign(actions, {
@@ -51,29 +55,31 @@ export function Errors({ url, go, query, app, tick, actions, onCount }) {
   const walk = (distance) => setEvents({ list, at: Math.max(0, Math.min(list.length - 1, at + distance)) });
   return html`
     <main class=${`view split${selected ? " opened" : ""}`}>
-      <section class="pane scroll">
-        ${answer && !groups.length && html`<div class="empty"><h2>No errors in this range</h2></div>`}
+      <section class="pane scroll" aria-label="Groups of errors">
+        ${figures.errors && !groups.length && (figures.apps.length
+          ? html`<div class="empty"><h2>${figures.errors.length ? "No error fits this filter" : "No errors in this range"}</h2><${Everything} go=${go} /></div>`
+          : html`<${Connect} />`)}
         ${groups.length > 0 && html`
           <table class="groups"><thead><tr>
             <th>Error</th><th>Over time</th><th class="figure">Count</th><th class="figure">Users</th>
             <th>Last</th><th>First</th><th>Versions</th></tr></thead>
           <tbody>${groups.map((group) => html`
-            <tr key=${group.app + group.fingerprint} aria-selected=${group === selected}
+            <tr key=${nameOf(group)} aria-current=${group === selected ? "true" : undefined}
                 class=${group === selected ? "selected" : ""} onClick=${() => open(group)}>
-              <td class="what"><button onClick=${() => open(group)}>${cut(group.name || "error", 120)}</button>
-                ${Date.now() - group.first < DAY && html` <span class="badge">new</span>`}
+              <td class="what"><button>${cut(group.name || "error", 120)}</button>
+                ${Date.now() - group.first < DAY && html` <span class="badge" title="first seen less than a day ago">new</span>`}
                 ${several && html` <span class="quiet">${group.app}</span>`}
                 <div class="quiet">${cut(group.message, 200)}</div></td>
-              <td><${Sparkline} group=${group} until=${query.until || Date.now()} /></td>
+              <td><${Sparkline} group=${group} until=${Number(url.until) || Date.now()} /></td>
               <td class="figure">${count(group.count)}</td>
               <td class="figure">${count(group.users)}</td>
               <td title=${fullDate(group.last)}>${ago(group.last)}</td>
               <td title=${fullDate(group.first)}>${ago(group.first)}</td>
-              <td class="quiet">${cut(group.versions.join(", "), 40)}</td>
+              <td class="quiet" title=${group.versions.join(", ")}>${cut(group.versions.join(", "), 40)}</td>
             </tr>`)}</tbody></table>`}
       </section>
       ${selected && list[at] && html`
-        <${Detail} event=${list[at]} filter=${url.filter} go=${(to) => go({ view: "live", ...to })}
+        <${Detail} event=${list[at]} filter=${url.filter} go=${(to) => go({ view: "live", group: "", ...to })} actions=${actions}
             onClose=${() => open(null)}
             onSelect=${(event) => go({ view: "live", event: String(event.seq), group: "" })}>
           <nav class="walk" aria-label="Events of this group">
@@ -85,12 +91,14 @@ export function Errors({ url, go, query, app, tick, actions, onCount }) {
 }
 
 function Sparkline({ group, until }) {
-  const { since, step, over_time: points } = group;
+  const { step, over_time: points } = group;
+  const since = Math.floor(group.since / step) * step;
   const buckets = Math.max(2, Math.ceil((until - since) / step));
   const most = Math.max(...points.map(([, number]) => number));
   const width = Math.max(1, 120 / buckets);
   return html`<svg class="spark" viewBox="0 0 120 20" role="img"
       aria-label=${`${group.count} in this range, at most ${most} at once`}>
+    <line x1="0" x2="120" y1="19.5" y2="19.5" />
     ${points.map(([date, number]) => {
       const height = Math.max(2, (number / most) * 20);
       return html`<rect key=${date} x=${((date - since) / step) * width} y=${20 - height}

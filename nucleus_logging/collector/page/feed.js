@@ -4,51 +4,53 @@ import { Stream, find } from "./api.js";
 
 const PAGE = 300;
 const NEXT_PAGE = 1000; // who scrolls wants more
-const MOST = 200_000; // rows kept; older ones are found again by scrolling
+const MOST = 150_000; // rows kept; older ones are found again by scrolling
+const MOST_WAITING = 20_000; // kept behind the pill; of more only the number is known
 
 export class Feed {
-  // `query` is {filter, since, until}; `changed` is called at most once a frame.
-  constructor(query, changed) {
-    Object.assign(this, { query, rows: [], waiting: [], cursor: null, holding: false });
-    Object.assign(this, { loading: true, connected: true, failure: "", arrived: 0, fresh: new Set() });
-    this.seen = new Set();
-    this.abort = new AbortController();
-    this.changed = changed;
-    this.scheduled = false;
+  // `query` is {filter, since, until}; `changed` is called at most once a frame, `onArrival` with
+  // all new events.
+  constructor(query, changed, onArrival) {
+    Object.assign(this, { query, changed, onArrival, holding: false, arrived: 0, scheduled: false, failure: "" });
+    this.restart();
+  }
+
+  restart() {
+    this.close();
+    Object.assign(this, { rows: [], waiting: [], behind: 0, cursor: null, loading: true, connected: true });
+    Object.assign(this, { fresh: new Set(), seen: new Set(), abort: new AbortController(), stream: null });
     this.load();
   }
 
   async load() {
     try {
-      const found = await find(this.query, "", PAGE, this.abort.signal);
-      this.rows = found.events;
-      this.cursor = found.cursor;
-      for (const event of this.rows) this.seen.add(event.seq);
-      this.loading = false;
-      this.notify();
-      if (!this.query.until) {
-        this.stream = new Stream(this.query.filter, found.seq, (events) => this.add(events),
-          (connected) => { this.connected = connected; this.notify(); });
+      for await (const page of find(this.query, "", PAGE, this.abort.signal)) {
+        this.failure = "";
+        this.append(page);
+        if (!this.stream && !this.query.until) this.listen(page.seq);
       }
+      this.loading = false;
     } catch (error) {
       if (error.name === "AbortError") return;
       this.failure = error.message;
-      this.loading = false;
-      this.notify();
       // The server may be on its way up.
-      this.retry = setTimeout(() => { this.failure = ""; this.load(); }, 2000);
+      this.retry = setTimeout(() => this.restart(), 2000);
     }
+    this.notify();
+  }
+
+  listen(seq) {
+    this.stream = new Stream(this.query.filter, seq, (events) => this.add(events), (connected) => {
+      this.connected = connected;
+      this.notify();
+    });
   }
 
   async more() {
     if (!this.cursor || this.loading) return;
     this.loading = true;
     try {
-      const found = await find(this.query, this.cursor, NEXT_PAGE, this.abort.signal);
-      const older = found.events.filter((event) => !this.seen.has(event.seq));
-      for (const event of older) this.seen.add(event.seq);
-      this.rows = this.rows.concat(older);
-      this.cursor = found.cursor;
+      for await (const page of find(this.query, this.cursor, NEXT_PAGE, this.abort.signal)) this.append(page);
     } catch (error) {
       if (error.name === "AbortError") return;
     }
@@ -56,14 +58,27 @@ export class Feed {
     this.notify();
   }
 
+  append(page) {
+    this.rows = this.rows.concat(this.unseen(page.events));
+    this.cursor = page.cursor;
+    this.notify();
+  }
+
   add(events) {
-    const fresh = events.filter((event) => !this.seen.has(event.seq));
-    for (const event of fresh) this.seen.add(event.seq);
+    const fresh = this.unseen(events);
     this.arrived += fresh.length;
-    this.waiting.push(...fresh);
+    this.behind += fresh.length;
+    if (this.behind <= MOST_WAITING) this.waiting.push(...fresh);
+    else this.waiting = [];
     if (!this.holding) this.show();
     this.notify();
-    if (this.onArrival) this.onArrival(fresh);
+    this.onArrival(fresh);
+  }
+
+  unseen(events) {
+    const fresh = events.filter((event) => !this.seen.has(event.seq));
+    for (const event of fresh) this.seen.add(event.seq);
+    return fresh;
   }
 
   // While holding, new events wait, so that what is being read does not move.
@@ -75,10 +90,12 @@ export class Feed {
   }
 
   show() {
-    if (!this.waiting.length) return;
+    if (!this.behind) return;
+    if (!this.waiting.length) { this.restart(); return; }
     this.fresh = new Set(this.waiting.slice(-50).map((event) => event.seq));
     this.rows = this.waiting.reverse().concat(this.rows);
     this.waiting = [];
+    this.behind = 0;
     if (this.rows.length > MOST) {
       for (const event of this.rows.slice(MOST)) this.seen.delete(event.seq);
       this.rows = this.rows.slice(0, MOST);
@@ -97,8 +114,7 @@ export class Feed {
   }
 
   close() {
-    this.changed = () => {};
-    this.abort.abort();
+    if (this.abort) this.abort.abort();
     clearTimeout(this.retry);
     if (this.stream) this.stream.close();
   }

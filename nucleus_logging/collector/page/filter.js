@@ -7,6 +7,8 @@ import { count, cut, text } from "./format.js";
 const WORD = /-?(?:[A-Za-z][\w.$-]*:)?(?:"(?:[^"\\]|\\.)*"?|\S+)/g;
 const KEYS = ["level", "name", "app", "type", "logger", "user", "session", "version", "message",
   "platform", "language", "device", "fingerprint"];
+const FIELDS = ["anon", "id", "osVersion", "arch", "client", "moduleVersion"];
+export const ERROR_FIELDS = ["app", "name", "message", "version", "fingerprint", ""];
 const LEVELS = ["critical", "error", "warning", "info", "debug"];
 
 export const words = (filter) => filter.match(WORD) || [];
@@ -24,7 +26,55 @@ export function withWord(filter, word) {
   return words(filter).includes(word) ? filter : `${filter} ${word}`.trim();
 }
 
-export function FilterBar({ filter, rows, onFilter, input }) {
+// Takes the words out when they are all there, else adds those that are not.
+export function toggled(filter, wanted) {
+  const there = wanted.every((word) => words(filter).includes(word));
+  return wanted.reduce(there ? without : withWord, filter);
+}
+
+// One word as the server understands it; an unknown field makes it free text.
+export function parsed(word) {
+  let [, minus, field, value] = word.match(/^(-?)(?:([A-Za-z][\w.$-]*):(?=.))?([^]*)$/);
+  if (field && !KEYS.includes(field) && !FIELDS.includes(field) && !field.startsWith("payload.")) {
+    value = `${field}:${value}`;
+    field = "";
+  }
+  const literal = value.startsWith('"');
+  if (literal) value = value.slice(1).replace(/"$/, "").replace(/\\(.)/g, "$1");
+  return { field: field || "", value, negated: minus === "-", literal };
+}
+
+// The value that a filter demands of a field, when it is exactly one.
+export function onlyValue(filter, wanted) {
+  const found = words(filter).map(parsed).filter(({ field }) => field === wanted);
+  const one = found.length === 1 && !found[0].negated && (found[0].literal || !found[0].value.includes("*"));
+  return one ? found[0].value : "";
+}
+
+// Whether a thing fits a filter; `values` gives a field's values, undefined for one it has not.
+export function fits(filter, values) {
+  const either = new Map();
+  for (const { field, value, negated, literal } of words(filter).map(parsed)) {
+    const found = values(field);
+    if (found === undefined) continue;
+    const parts = field && !literal ? value.split("*") : [value];
+    const shape = parts.map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("[^]*");
+    const like = field ? new RegExp(`^${shape}$`) : new RegExp(shape, "i");
+    const fit = found.some((one) => like.test(one)) !== negated;
+    const key = field && !negated ? field : either.size;
+    either.set(key, either.get(key) || fit);
+  }
+  return [...either.values()].every(Boolean);
+}
+
+// What of a filter a view cannot do: errors and figures are kept added up, not looked for.
+function idle(word, view, filter) {
+  const { field } = parsed(word);
+  if (view === "errors") return !ERROR_FIELDS.includes(field);
+  return view === "overview" && !(field === "app" && onlyValue(filter, "app"));
+}
+
+export function FilterBar({ filter, view, rows, onFilter, input }) {
   const [typed, setText] = useState("");
   const [choice, setChoice] = useState(-1);
   const [open, setOpen] = useState(false);
@@ -32,6 +82,7 @@ export function FilterBar({ filter, rows, onFilter, input }) {
   const setTyped = (value) => { setText(value); setChoice(-1); };
 
   const offers = open ? completions(typed, rows) : [];
+  const shown = offers.length > 0;
   const apply = (value) => {
     onFilter(`${filter} ${value}`.trim());
     setTyped("");
@@ -69,17 +120,18 @@ export function FilterBar({ filter, rows, onFilter, input }) {
     <div class="filter" ref=${box} role="search"
         onFocusOut=${(event) => box.current.contains(event.relatedTarget) || setOpen(false)}>
       ${words(filter).map((word) => html`
-        <span class="chip" key=${word}>${cut(word, 60)}
+        <span key=${word} class=${`chip${idle(word, view, filter) ? " idle" : ""}`}
+            title=${idle(word, view, filter) ? "does nothing in this view" : word}>${cut(word, 60)}
           <button aria-label=${`Remove ${word}`} onClick=${() => onFilter(without(filter, word))}>×</button>
         </span>`)}
       <input ref=${input} value=${typed} spellcheck="false" autocomplete="off" aria-label="Filter"
         placeholder=${filter ? "" : "filter: text, level:error, name:Login* …"}
-        role="combobox" aria-expanded=${offers.length > 0} aria-controls="offers"
+        role="combobox" aria-expanded=${shown} aria-controls=${shown ? "offers" : undefined} aria-autocomplete="list"
         aria-activedescendant=${choice >= 0 ? `offer-${choice}` : undefined}
         onInput=${(event) => { setTyped(event.target.value); setOpen(true); }}
         onKeyDown=${keyed} />
-      ${offers.length > 0 && html`
-        <ul class="offers" id="offers" role="listbox">
+      ${shown && html`
+        <ul class="offers" id="offers" role="listbox" aria-label="Completions">
           ${offers.map((offer, index) => html`
             <li id=${`offer-${index}`} role="option" aria-selected=${index === choice} tabindex="-1"
                 onMouseDown=${(event) => { event.preventDefault(); take(offer.word); }}>

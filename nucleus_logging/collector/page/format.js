@@ -23,6 +23,16 @@ export function fullDate(ms) {
   return `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())} ${clock(ms)} ${offset}`;
 }
 
+// A stretch of time in short: the date only where it is not one day's, today.
+export function span(from, to) {
+  const day = (ms) => fullDate(ms).slice(5, 10);
+  const [first, last, today] = [from, to || Date.now(), Date.now()].map(day);
+  const time = (ms) => clock(ms).slice(0, 5);
+  const begin = first === today && last === today ? time(from) : `${first} ${time(from)}`;
+  const end = first === last ? time(to || Date.now()) : `${last} ${time(to || Date.now())}`;
+  return `${begin} – ${to ? end : "now"}`;
+}
+
 export function ago(ms, now = Date.now()) {
   const seconds = Math.max(0, Math.round((now - ms) / 1000));
   for (const [size, unit] of [[86400, "d"], [3600, "h"], [60, "min"]]) {
@@ -36,12 +46,20 @@ export const count = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, "\u2
 
 export const text = (value) => (typeof value === "string" ? value : JSON.stringify(value));
 
-export function messageOf(event) {
+// What a row says beside the name; worked out once, since values may be large.
+const inShort = new WeakMap();
+
+export function shortly(event) {
+  if (!inShort.has(event)) inShort.set(event, { message: messageOf(event), extras: extrasOf(event) });
+  return inShort.get(event);
+}
+
+function messageOf(event) {
   const message = event.payload && event.payload.message;
   return message === undefined || message === event.name ? "" : cut(text(message), 300);
 }
 
-export function extrasOf(event) {
+function extrasOf(event) {
   const found = [];
   for (const key in event.payload || {}) {
     if (SHOWN_ELSEWHERE.has(key) || key.startsWith("exception.")) continue;

@@ -1,10 +1,11 @@
 // The list of events: only the rows in view exist, whatever their number.
 
 import { html, useEffect, useLayoutEffect, useRef, useState } from "./vendor/htm-preact/standalone.module.js";
-import { clock, cut, extrasOf, fullDate, levelClass, levelWord, messageOf } from "./format.js";
+import { clock, cut, fullDate, levelClass, levelWord, shortly } from "./format.js";
 
 export const ROW = 28;
 const BESIDE = 12; // rows above and below the view, so that a quick scroll shows no gap
+const COLUMNS = ["time", "level", "name", "message", "fields", "app and session"];
 
 export function List({ rows, selected, fresh, several, onSelect, onScroll, onEnd, total }) {
   const box = useRef(null);
@@ -34,7 +35,7 @@ export function List({ rows, selected, fresh, several, onSelect, onScroll, onEnd
   const scrolled = () => {
     const { scrollTop, clientHeight, scrollHeight } = box.current;
     setView({ top: scrollTop, height: clientHeight });
-    onScroll(scrollTop);
+    onScroll(scrollTop > ROW);
     if (scrollTop + clientHeight > scrollHeight - 20 * ROW) onEnd();
   };
 
@@ -43,6 +44,8 @@ export function List({ rows, selected, fresh, several, onSelect, onScroll, onEnd
   return html`
     <div class="list" ref=${box} onScroll=${scrolled} role="table" aria-label="Events"
         aria-rowcount=${total} tabindex="0">
+      <div role="rowgroup" class="unseen"><div role="row" aria-rowindex="1">
+        ${COLUMNS.map((name) => html`<span role="columnheader">${name}</span>`)}</div></div>
       <div class="rows" role="rowgroup" style=${{ height: rows.length * ROW + "px" }}>
         ${rows.slice(first, last).map((event, offset) => html`
           <${Row} key=${event.seq} event=${event} index=${first + offset} several=${several}
@@ -51,17 +54,18 @@ export function List({ rows, selected, fresh, several, onSelect, onScroll, onEnd
     </div>`;
 }
 
+// Selected when the button goes down: under a stream, another row may be there when it goes up.
 function Row({ event, index, selected, fresh, several, onSelect }) {
-  const level = levelClass(event.level);
+  const { message, extras } = shortly(event);
   return html`
-    <div role="row" aria-rowindex=${index + 1} aria-selected=${selected}
-        class=${`row level-${level}${selected ? " selected" : ""}${fresh ? " fresh" : ""}`}
-        style=${{ top: index * ROW + "px" }} onClick=${() => onSelect(event)}>
+    <div role="row" aria-rowindex=${index + 2} aria-current=${selected ? "true" : undefined}
+        class=${`row level-${levelClass(event.level)}${selected ? " selected" : ""}${fresh ? " fresh" : ""}${message ? "" : " alone"}`}
+        style=${{ transform: `translateY(${index * ROW}px)` }} onMouseDown=${(down) => down.button === 0 && onSelect(event)}>
       <span role="cell" class="time" title=${fullDate(event.date)}>${clock(event.date)}</span>
       <span role="cell" class="level">${levelWord(event.level)}</span>
       <span role="cell" class="name">${cut(event.name || event.type, 200)}</span>
-      <span role="cell" class="message">${messageOf(event)}</span>
-      <span role="cell" class="extras">${extrasOf(event)}</span>
+      <span role="cell" class="message">${message}</span>
+      <span role="cell" class="extras">${extras}</span>
       ${several && html`<span role="cell" class="origin">${event.app} ${event.session || ""}</span>`}
     </div>`;
 }

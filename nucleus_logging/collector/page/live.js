@@ -4,23 +4,13 @@ import { html, useEffect, useRef, useState } from "./vendor/htm-preact/standalon
 import { ask } from "./api.js";
 import { Connect } from "./connect.js";
 import { Detail } from "./detail.js";
-import { Feed } from "./feed.js";
 import { words, without } from "./filter.js";
 import { count } from "./format.js";
-import { List, ROW } from "./list.js";
+import { List } from "./list.js";
 
-export function Live({ url, go, query, paused, onFeed, onArrival, actions }) {
-  const [, redraw] = useState(0);
+export function Live({ url, go, feed, figures, paused, actions }) {
   const [opened, setOpened] = useState(null);
-  const [scrolled, setScrolled] = useState(0);
-  const feed = useRef(null);
-
-  useEffect(() => {
-    const mine = new Feed(query, () => { redraw((number) => number + 1); onFeed(mine); });
-    mine.onArrival = onArrival;
-    feed.current = mine;
-    return () => mine.close();
-  }, [query.filter, query.since, query.until]);
+  const [scrolled, setScrolled] = useState(false);
 
   // A link names its event by number; it need not be among those in view.
   useEffect(() => {
@@ -30,9 +20,9 @@ export function Live({ url, go, query, paused, onFeed, onArrival, actions }) {
     }
   }, [url.event]);
 
-  const current = feed.current;
-  const reading = paused || scrolled > ROW || Boolean(url.event);
-  useEffect(() => { if (current) current.hold(reading); });
+  const reading = paused || scrolled || Boolean(url.event);
+  useEffect(() => { if (feed) feed.hold(reading); });
+  useEffect(() => () => feed && feed.hold(false), [feed]);
 
   const at = useRef(0); // known at once, so that quick presses are not lost
   at.current = Number(url.event);
@@ -41,68 +31,83 @@ export function Live({ url, go, query, paused, onFeed, onArrival, actions }) {
     setOpened(event);
     go({ event: event ? String(event.seq) : "" });
   };
+  if (!feed) return html`<main class="view"></main>`;
+  const { rows } = feed;
   const step = (distance) => {
-    const index = current.rows.findIndex((event) => event.seq === at.current);
-    const next = current.rows[Math.max(0, Math.min(current.rows.length - 1, index + distance))];
+    const index = rows.findIndex((event) => event.seq === at.current);
+    const next = rows[Math.max(0, Math.min(rows.length - 1, index + distance))];
     if (next) select(next);
   };
   Object.assign(actions, {
-    next: () => current && step(1),
-    previous: () => current && step(-1),
-    open: () => current && !url.event && current.rows[0] && select(current.rows[0]),
+    next: () => step(1),
+    previous: () => step(-1),
+    open: () => !url.event && rows[0] && select(rows[0]),
     back: () => select(null),
   });
 
-  if (!current) return html`<main class="view"></main>`;
-  const { rows, waiting } = current;
   const several = new Set(rows.slice(0, 500).map((event) => `${event.app} ${event.session}`)).size > 1;
-  const nothing = !rows.length && !current.loading;
+  const nothing = !rows.length && (!feed.loading || feed.failure);
+  const show = () => {
+    feed.show();
+    document.querySelector(".list").scrollTop = 0;
+    feed.notify();
+  };
   return html`
     <main class=${`view split${opened ? " opened" : ""}`}>
-      <section class="pane">
-        ${waiting.length > 0 && html`
-          <button class="pill" onClick=${() => {
-            current.show();
-            document.querySelector(".list").scrollTop = 0;
-            redraw((number) => number + 1);
-          }}>${count(waiting.length)} new ↑</button>`}
-        ${nothing && (words(query.filter).length > 0
-          ? html`<${Dropping} query=${query} go=${go} filter=${url.filter} />`
-          : html`<${Connect} failure=${current.failure} elsewhere=${Boolean(query.since)} go=${go} />`)}
+      <section class="pane" aria-label="Events">
+        ${feed.behind > 0 && html`<button class="pill" onClick=${show}>${count(feed.behind)} new ↑</button>`}
+        ${nothing && html`<${Nothing} feed=${feed} url=${url} go=${go} apps=${figures.apps} />`}
         ${!nothing && html`
-          <${List} rows=${rows} selected=${Number(url.event)} fresh=${current.fresh} several=${several}
-            total=${current.cursor ? -1 : rows.length} onSelect=${select}
-            onScroll=${setScrolled} onEnd=${() => current.more()} />`}
-        ${current.loading && html`<div class="searching" role="status">searching…</div>`}
-        <${Announcer} arrived=${current.arrived} />
+          <${List} rows=${rows} selected=${Number(url.event)} fresh=${feed.fresh} several=${several}
+            total=${feed.cursor ? -1 : rows.length + 1} onSelect=${select}
+            onScroll=${setScrolled} onEnd=${() => feed.more()} />`}
+        ${feed.loading && html`<div class="searching">searching…</div>`}
+        <${Announcer} arrived=${feed.arrived} />
       </section>
       ${opened && html`
-        <${Detail} event=${opened} filter=${url.filter} go=${go} onClose=${() => select(null)} onSelect=${select} />`}
+        <${Detail} event=${opened} filter=${url.filter} go=${go} actions=${actions}
+          onClose=${() => select(null)} onSelect=${select} />`}
     </main>`;
 }
 
 // For who listens instead of looking: how many events came, at most every 5 seconds.
 function Announcer({ arrived }) {
-  const [said, setSaid] = useState({ text: "", arrived: 0 });
+  const [said, setSaid] = useState({ text: "", arrived });
   const latest = useRef(arrived);
   latest.current = arrived;
   useEffect(() => {
     const timer = setInterval(() => setSaid((before) => {
       const more = latest.current - before.arrived;
-      return more > 0 ? { text: `${more} new events`, arrived: latest.current } : before;
+      return more === 0 ? before : { text: more > 0 ? `${more} new events` : "", arrived: latest.current };
     }), 5000);
     return () => clearInterval(timer);
   }, []);
   return html`<div class="unseen" aria-live="polite">${said.text}</div>`;
 }
 
+function Nothing({ feed, url, go, apps }) {
+  if (feed.failure) return html`<div class="empty"><h2>The server does not answer</h2><p class="quiet">${feed.failure}</p></div>`;
+  if (words(feed.query.filter).length) return html`<${Dropping} feed=${feed} filter=${url.filter} app=${url.app} go=${go} />`;
+  if (!apps) return null; // not known yet
+  if (!apps.length) return html`<${Connect} />`;
+  return html`<div class="empty"><h2>No event in this range</h2>
+    <p class="quiet">New ones show up here as they come.</p><${Everything} go=${go} /></div>`;
+}
+
+export function Everything({ go }) {
+  return html`<p><button class="link" onClick=${() => go({ range: "all", since: "", until: "" })}>
+    look through all time</button></p>`;
+}
+
 // Nothing found: which word of the filter to drop, and what that would show.
-function Dropping({ query, filter, go }) {
+function Dropping({ feed, filter, app, go }) {
   const [counts, setCounts] = useState({});
+  const { query } = feed;
+  const whole = words(query.filter);
   useEffect(() => {
     const abort = new AbortController();
     setCounts({});
-    for (const word of words(filter)) {
+    for (const word of whole) {
       ask("events", { ...query, filter: without(query.filter, word), limit: 1000 }, abort.signal)
         .then((found) => {
           const shown = count(found.events.length) + (found.cursor ? " or more" : "");
@@ -110,15 +115,16 @@ function Dropping({ query, filter, go }) {
         }, () => {});
     }
     return () => abort.abort();
-  }, [query.filter, query.since, query.until]);
+  }, [query]);
+  // The app chosen in the bar is the first word, and is dropped there.
+  const drop = (word, index) => (app && index === 0 ? go({ app: "" }) : go({ filter: without(filter, word) }));
   return html`
     <div class="empty">
       <h2>No event fits this filter</h2>
-      <ul class="plain">${words(filter).map((word) => html`
-        <li key=${word}><button class="link" onClick=${() => go({ filter: without(filter, word) })}>
+      <ul class="plain">${whole.map((word, index) => html`
+        <li key=${word}><button class="link" onClick=${() => drop(word, index)}>
           without <code>${word}</code></button> ${counts[word] === undefined ? "…" : `${counts[word]} events`}</li>`)}
       </ul>
-      ${query.since && html`<p><button class="link" onClick=${() => go({ range: "all", since: "", until: "" })}>
-        look through all time</button></p>`}
+      ${Boolean(query.since) && html`<${Everything} go=${go} />`}
     </div>`;
 }
