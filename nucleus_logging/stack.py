@@ -13,19 +13,21 @@ from __future__ import annotations
 import builtins
 import os
 import sys
-from traceback import FrameSummary, StackSummary, TracebackException, walk_tb
+from traceback import FrameSummary, StackSummary, TracebackException, extract_tb, walk_tb
 from typing import TYPE_CHECKING
 
 from nucleus_logging.texts import shorten_middle
 from nucleus_logging.values import Scalar, ask
 
 if TYPE_CHECKING:
-    from types import FrameType, TracebackType
+    from types import CodeType, FrameType, TracebackType
 
 GROUP = 10  # exceptions of a group that are shown
 CHAIN = 64  # exceptions shown in all: chains and groups together
 FRAMES = 3000  # of one traceback; of a longer one EDGE at either end
 EDGE = 300
+_REPEATED = 3  # frames at the same line in a row that Python shows
+_PLACES = 1024
 
 _MESSAGE = 8192
 _NAME = 200
@@ -184,12 +186,66 @@ def _captured(
     options = {"capture_locals": include_locals, "compact": True, "_seen": set()}
     if sys.version_info >= (3, 11):
         options["max_group_width"] = GROUP
+    known = not (long or include_locals or hasattr(sys, "tracebacklimit"))
+    if known:
+        options["limit"] = 0
     captured = TracebackException(type(exc), exc, traceback, **options)  # type: ignore[arg-type]
+    if known and frames:
+        captured.stack = _Lines(frames)
     if long:
         head: list[FrameSummary] = list(StackSummary.extract(walk_tb(frames[0]), limit=EDGE))
         left_out = f"{len(frames) - 2 * EDGE} frames left out"
         captured.stack[:0] = [*head, FrameSummary("…", 0, left_out, lookup_line=False, line="")]
     return captured
+
+
+class _Lines(StackSummary):
+    """The lines of a traceback, those of each place looked up once.
+
+    What takes the time of printing a traceback is finding and underlining the source of each
+    frame, and the same errors come from the same places.
+    """
+
+    def __init__(self, frames: list[TracebackType]) -> None:
+        super().__init__([None])  # type: ignore[list-item]  # not empty: there is something to print
+        self._frames = frames
+
+    def format(self, **_: object) -> list[str]:
+        """Return what the base class does, for frames without locals."""
+        lines: list[str] = []
+        last: object = None
+        times = 0
+        for frame in [*self._frames, None]:
+            place = None
+            if frame is not None:
+                code = frame.tb_frame.f_code
+                place = (code.co_filename, frame.tb_lineno, code.co_name)
+            if place != last:
+                more = times - _REPEATED
+                if more > 0:
+                    lines.append(f"  [Previous line repeated {more} more time{'s' * (more > 1)}]\n")
+                last, times = place, 0
+            times += 1
+            if frame is not None and times <= _REPEATED:
+                lines.append(_line(code, frame))
+        return lines
+
+
+def _line(code: CodeType, frame: TracebackType) -> str:
+    """Return what is printed for a frame, which is the same whenever it is at this instruction."""
+    place = (id(code), frame.tb_lasti, frame.tb_lineno or 0)
+    known = _LINES.get(place)
+    if known is not None and known[0] is code:
+        return known[1]
+    text = "".join(extract_tb(frame, limit=1).format())
+    if len(_LINES) >= _PLACES:
+        _LINES.clear()
+    _LINES[place] = code, text
+    return text
+
+
+#: By id: a code object's own hash goes through all it holds.
+_LINES: dict[tuple[int, int, int], tuple[CodeType, str]] = {}
 
 
 def _telling(frames: list[TracebackType]) -> TracebackType:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nucleus_logging.stack import exception_fields, exception_name, resolve_exc_info
+from nucleus_logging.stack import _LINES, exception_fields, exception_name, resolve_exc_info
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,6 +97,18 @@ def wrong_syntax() -> None:
     compile("a = (\nb = 1", "written.py", "exec")
 
 
+def misspelt() -> None:
+    lenght = 1
+    print(length + lenght)  # type: ignore[name-defined]  # noqa: F821
+
+
+def nested(depth: int) -> None:
+    if depth:
+        nested(depth - 1)
+    else:
+        raise ValueError(depth)
+
+
 def group(*members: Exception, text: str = "group") -> Exception:
     return ExceptionGroup(text, members)  # noqa: F821 (3.11)
 
@@ -104,12 +116,38 @@ def group(*members: Exception, text: str = "group") -> Exception:
 class TestStack:
     @pytest.mark.parametrize(
         "raising",
-        [chained, suppressed, recursive, noted, odd_notes, speechless, looped, wrong_syntax],
+        [
+            *(chained, suppressed, recursive, noted, odd_notes, speechless, looped, wrong_syntax),
+            misspelt,
+        ],
     )
     def test_it_is_what_python_prints(self, raising: Callable[[], None]) -> None:
         """Chains, suppressed contexts, notes, recursion, loops, syntax errors, to the letter."""
         error = caught(raising)
         assert stack(error) == printed(error)
+        assert stack(error) == printed(error)  # from what is known of its places by now
+
+    @pytest.mark.parametrize("depth", range(1, 8))
+    def test_repeated_frames_are_what_python_prints(self, depth: int) -> None:
+        """A few frames at the same line are shown, the number of the others is told."""
+        error = caught(lambda: nested(depth))
+        assert stack(error) == printed(error)
+
+    def test_many_places(self) -> None:
+        """However many places errors come from, lines are kept for some, and each has its own."""
+        for number in range(3000):
+            code = compile("\n" * (number % 7) + "1 / 0", f"made{number}.py", "exec")
+            told = stack(caught(lambda code=code: exec(code)))  # type: ignore[misc]
+            assert f'File "made{number}.py", line {number % 7 + 1}, in <module>' in told
+        assert len(_LINES) <= 1024
+
+    def test_a_limit_set_for_all_tracebacks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """`sys.tracebacklimit` holds for what we print as well."""
+        error = caught(lambda: nested(5))
+        assert stack(error).count("File") > 2
+        monkeypatch.setattr(sys, "tracebacklimit", 2, raising=False)
+        assert stack(error) == printed(error)
+        assert stack(error).count("File") == 2
 
     @GROUPS
     def test_groups_are_what_python_prints(self) -> None:
