@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import time
 from itertools import count
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from nucleus_logging import Client, link
 from nucleus_logging.client import close_all
 from nucleus_logging.errors import ConnectError, ConnectionLost, HandshakeError, PostError
+from nucleus_logging.session import event_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     import pytest
 
 LATENCY = 0.02
+REPEATED = "ValueError"
 _MOST_TURNS_AT_ONCE = 60
 
 
@@ -73,6 +76,8 @@ class World:
         self.turns = 0
         self.posts = 0
         self.acknowledged: set[str] = set()
+        self.sent: dict[str, int] = {}  # numbers of the events, in the order of their first sending
+        self.clock_is_off = 0.0
         self.open: list[Line] = []
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = count()
@@ -84,6 +89,8 @@ class World:
                 super().__init__(world, transport, url, rest[-2])
 
         patch.setattr(link, "Attempt", Attempt)
+        wall_clock = time.time
+        patch.setattr(time, "time", lambda: wall_clock() + world.clock_is_off)
         self.client = Client(
             "shop", endpoint="ws://model", spool=False, scrub=False, max_age=30_000_000, **options
         )
@@ -314,6 +321,12 @@ class Poster(Line):
 
 
 def _check_news(world: World, message: bytes) -> None:
-    """Nothing goes out that the client knows to be acknowledged."""
-    ids = {event["id"] for event in json.loads(message)["data"] if "id" in event}
-    assert not ids & world.acknowledged
+    """Nothing goes out that the client knows to be acknowledged, or out of order at first."""
+    for event in json.loads(message)["data"]:
+        each = event.get("id")
+        assert each not in world.acknowledged
+        # What repeats an error is held for a second, to go as one event.
+        if each is not None and each not in world.sent and event.get("name") != REPEATED:
+            number = event_number(each)
+            assert number > next(reversed(world.sent.values()), 0), "out of order"
+            world.sent[each] = number

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.simulated import World
+from tests.simulated import REPEATED, World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,21 +39,18 @@ class Simulation(RuleBasedStateMachine):
         self.world = World(self.patch, seed, session_timeout=1_800.0, **options)
         self.logged = 0
 
-    def _log(self, number: int, error: bool = False) -> None:
-        for _ in range(number):
-            self.logged += 1
-            if error:
-                self.world.client.track_error(ValueError(f"error {self.logged}"))
-            else:
-                self.world.client.track(f"event {self.logged}")
-
     @rule(number=st.sampled_from([1, 3, 50, 400]))
     def log(self, number: int) -> None:
-        self._log(number)
+        for _ in range(number):
+            self.logged += 1
+            self.world.client.track(f"event {self.logged}")
 
-    @rule()
-    def log_an_error(self) -> None:
-        self._log(1, error=True)
+    @rule(repeated=st.booleans())
+    def log_an_error(self, repeated: bool) -> None:
+        self.logged += 1
+        name = REPEATED if repeated else f"Error{self.logged}"
+        error = type(name, (Exception,), {})
+        self.world.client.track_error(error(f"error {self.logged}"))
 
     @rule(seconds=st.sampled_from([0.01, 0.3, 2.0, 14.0, 40.0, 300.0, HOUR]))
     def wait(self, seconds: float) -> None:
@@ -84,6 +81,14 @@ class Simulation(RuleBasedStateMachine):
     def post_status(self, status: int, retry_after: float | None) -> None:
         self.world.server.post_status = status
         self.world.server.retry_after = retry_after
+
+    @rule(seconds=st.sampled_from([60.0, 8 * HOUR]))
+    def sleep(self, seconds: float) -> None:
+        self.world.sleep(seconds)
+
+    @rule(seconds=st.sampled_from([-1e9, 0.0, 1e9]))
+    def set_the_clock(self, seconds: float) -> None:
+        self.world.clock_is_off = seconds
 
     @rule()
     def cut(self) -> None:
@@ -117,6 +122,7 @@ class Simulation(RuleBasedStateMachine):
         assert world.settled(), world.client.stats()
         world.balance()
         stats = world.client.stats()
+        assert "expired" not in stats.dropped
         ids = {event["id"] for event in world.server.received if "id" in event}
         assert len(ids) >= stats.acknowledged
         assert stats.accepted - sum(stats.dropped.values()) == stats.acknowledged
