@@ -28,10 +28,11 @@ __all__ = ["Writer"]
 
 _GROUP_ROWS = 20_000  # bounds how long one transaction, and so its acknowledgements, can take
 _NEVER = float("inf")
-_ROLL_ROWS = 2_000  # of one slice: some milliseconds
 _ROLL_SECONDS = 0.25  # that figures are behind, when there is time
-_PRUNE_SECONDS = 10.0  # between looks for what has to go
-_SLICE_SECONDS = 0.02  # what removing may hold up commits for, at a time
+_PRUNE_SECONDS = 10.0  # between looks for what has to go, when nothing comes
+_FULL_SECONDS = 1.0  # and when something does
+_AGAIN_SECONDS = 5.0  # after a failure
+_SLICE_SECONDS = 0.02  # what other work may hold up commits for, at a time
 _SLICE_ROWS = 200  # a first guess, adapted to the machine
 
 
@@ -39,6 +40,20 @@ class _Submission(NamedTuple):
     rows: Sequence[Row]
     loop: asyncio.AbstractEventLoop
     committed: asyncio.Future[None]
+
+
+class _Slice:
+    """How many rows other work may take at a time, so that commits wait for some 20 ms at most."""
+
+    def __init__(self) -> None:
+        self.rows = _SLICE_ROWS
+
+    def adapt(self, seconds: float) -> None:
+        """The last slice took so long."""
+        if seconds > _SLICE_SECONDS:
+            self.rows = max(10, self.rows // 2)
+        elif seconds < _SLICE_SECONDS / 4:
+            self.rows = min(_SLICE_ROWS * 20, self.rows * 2)
 
 
 class Writer:
@@ -58,9 +73,10 @@ class Writer:
         self._retain_ms = None if settings.retain is None else int(settings.retain * 86_400_000)
         self._max_bytes = None if settings.max_size is None else int(settings.max_size * 1_000_000)
         self._watchers: list[Callable[[], None]] = []
-        self._slice_rows = _SLICE_ROWS
+        self._rolling, self._pruning = _Slice(), _Slice()
         self._roll_at = 0.0
-        self._prune_at = _NEVER if settings.retain is settings.max_size is None else 0.0
+        self._prunes = not (settings.retain is settings.max_size is None)
+        self._prune_at = 0.0 if self._prunes else _NEVER
         self._failing = False
         self._queue: queue.SimpleQueue[_Submission | None] = queue.SimpleQueue()
         self._thread = threading.Thread(
@@ -130,7 +146,10 @@ class Writer:
             self.stored += added
             self.duplicates += len(rows) - added
             if added:
-                self._roll_at = min(self._roll_at, time.monotonic() + _ROLL_SECONDS)
+                now = time.monotonic()
+                self._roll_at = min(self._roll_at, now + _ROLL_SECONDS)
+                if self._prunes:
+                    self._prune_at = min(self._prune_at, now + _FULL_SECONDS)
         self._tell(error)
         # One wake-up a loop, not one a message.
         for loop in {item.loop for item in group}:
@@ -149,31 +168,30 @@ class Writer:
 
     def _roll_up(self) -> None:
         """Add one slice of new events to the figures; the next one after other work."""
-        more = False
+        start = time.monotonic()
         try:
-            more = self._store.roll_up(_ROLL_ROWS)
-        except StoreError as error:
-            self._tell(error)
+            more = self._store.roll_up(self._rolling.rows)
+        except StoreError:
+            # What is wrong is told when events cannot be committed; figures can wait.
+            self._roll_at = start + _AGAIN_SECONDS
+            return
+        self._rolling.adapt(time.monotonic() - start)
         self._roll_at = 0.0 if more else _NEVER
 
     def _prune(self) -> None:
         """Remove one slice of what is too old or too much; the next one after other work."""
-        now = time.monotonic()
+        start = time.monotonic()
         oldest = None if self._retain_ms is None else int(time.time() * 1000) - self._retain_ms
-        removed = 0
         try:
             removed = self._store.prune(
-                received_before=oldest, max_bytes=self._max_bytes, rows=self._slice_rows
+                received_before=oldest, max_bytes=self._max_bytes, rows=self._pruning.rows
             )
-        except StoreError as error:
-            self._tell(error)
+        except StoreError:
+            self._prune_at = start + _AGAIN_SECONDS
+            return
         self.pruned += removed
-        took = time.monotonic() - now
-        if took > _SLICE_SECONDS:
-            self._slice_rows = max(10, self._slice_rows // 2)
-        elif took < _SLICE_SECONDS / 4:
-            self._slice_rows = min(_SLICE_ROWS * 20, self._slice_rows * 2)
-        self._prune_at = time.monotonic() + (0.0 if removed else _PRUNE_SECONDS)
+        self._pruning.adapt(time.monotonic() - start)
+        self._prune_at = 0.0 if removed else time.monotonic() + _PRUNE_SECONDS
 
     def _tell(self, error: StoreError | None) -> None:
         if (error is not None) == self._failing:

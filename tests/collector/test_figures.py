@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from nucleus_logging.collector.protocol import row
-from nucleus_logging.collector.store import figures
+from nucleus_logging.collector.store import figures, rollup
 from tests.collector.wire import event
 
 if TYPE_CHECKING:
@@ -103,13 +105,13 @@ def test_sessions(store: Store) -> None:
 
 
 def test_activity(store: Store) -> None:
-    """A session counts from its first to its last minute, a user once whatever his sessions."""
+    """A session counts from its first to its last minute, a user once where an event of his is."""
     put(store, at(0, 1, sessionId=1, userId="a"), at(3, 2, sessionId=1, userId="a"))
     put(store, at(2, 3, sessionId=2, userId="a"), at(5, 4, sessionId=2, userId="a"))
     put(store, at(5, 5, sessionId=3, userId="b"))
     put(store, at(8, 6, sessionId=4, userId="a"))
     activity = store.stats(**ALL)["activity"]
-    expected = [(0, 1, 1), (1, 1, 1), (2, 2, 1), (3, 2, 1), (4, 1, 1), (5, 2, 2), (8, 1, 1)]
+    expected = [(0, 1, 1), (1, 1, 0), (2, 2, 1), (3, 2, 1), (4, 1, 0), (5, 2, 2), (8, 1, 1)]
     assert activity == [[START + minute * MINUTE, *counts] for minute, *counts in expected]
 
 
@@ -163,3 +165,83 @@ def test_figures_go_with_their_events(store: Store) -> None:
         pass
     assert store.stats(app=None, since=0, until=START + 2 * DAY)["events"] == store.count() == 1
     assert store.errors(**ALL) == []
+
+
+@pytest.mark.parametrize("counted", [0, 10**9])
+def test_any_range_adds_up(store: Store, monkeypatch: pytest.MonkeyPatch, counted: int) -> None:
+    """Kept in steps or counted one by one, out of order and in slices of any size: the same."""
+    monkeypatch.setattr(figures, "_COUNTED", counted)
+    chance = random.Random(5)
+    events = [
+        at(
+            chance.choice((chance.randrange(90), chance.randrange(9 * 1440))),
+            number,
+            deviceId=f"d{chance.randrange(9)}",
+            sessionId=chance.randrange(20),
+            userId=chance.choice((None, "u1", "u2")),
+            version=chance.choice((None, "1.0", "2.0")),
+            payload={"level": chance.choice(("info", "error"))},
+        )
+        for number in range(300)
+    ]
+    store.append([row(chance.choice(("shop", "blog")), one, START) for one in events])
+    while store.roll_up(chance.randrange(1, 60)):
+        pass
+    stored = list(store.events())
+    for app, low, high in (
+        (None, 0, 9 * 1440),
+        ("shop", 0, 90),
+        (None, 7, 4000),
+        ("blog", 1441, 2880),
+        (None, 61, 7000),
+    ):
+        since, until = START + low * MINUTE, START + high * MINUTE
+        stats: Any = store.stats(app=app, since=since, until=until, buckets=50)
+        mine = [one for one in stored if app in (None, one.app)]
+        inside = [one for one in mine if since <= one.date < until]
+        assert stats["events"] == len(inside)
+        levels = {level: sum(n for _, n in points) for level, points in stats["levels"].items()}
+        assert levels == Counter(one.level for one in inside)
+        sessions: dict[Any, list[int]] = {}
+        for one in mine:
+            sessions.setdefault((one.app, one.device, one.session), []).append(one.date)
+        spans = [(min(dates), max(dates)) for dates in sessions.values()]
+        assert stats["sessions"] == sum(last >= since and first < until for first, last in spans)
+        step = stats["step"]
+        for bucket, there, _ in stats["activity"]:
+            begin, end = max(bucket, since), min(bucket + step, until)
+            assert there == sum(last >= begin and first < end for first, last in spans), bucket
+        assert sum(one["count"] for one in stats["names"]) <= len(inside)
+    everything: Any = store.stats(app=None, since=0, until=START + 10 * DAY)
+    assert everything["users"] == len({(one.app, one.user) for one in stored if one.user})
+    assert everything["devices"] == len({(one.app, one.device) for one in stored})
+    known = Counter[str]()
+    for key in sessions:
+        versions = {o.version for o in stored if (o.app, o.device, o.session) == key and o.version}
+        known[max(versions, default="")] += 1
+    assert sum(one["sessions"] for one in everything["versions"]) == known.total() - known[""]
+
+
+def test_a_user_counts_once_where_he_is(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came before somebody said who he is counts no second one; a server has many users."""
+    for counted in (10**9, 0):
+        monkeypatch.setattr(figures, "_COUNTED", counted)
+        put(store, at(0, 1, type="init", deviceId="d1"), at(1, 2, deviceId="d1", userId="ann"))
+        put(store, *(at(2, n, deviceId="server", userId=f"u{n}") for n in range(3, 6)))
+        put(store, at(3, 6, deviceId="nobody's"))
+        stats: Any = store.stats(**ALL)
+        assert (stats["users"], stats["devices"]) == (5, 3)
+    monkeypatch.undo()
+    users = {(date - START) // MINUTE: users for date, _, users in store.stats(**ALL)["activity"]}  # type: ignore[union-attr, misc]
+    assert users == {0: 1, 1: 1, 2: 3, 3: 1}
+
+
+def test_names_without_end(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where numbers are written into names, so many are kept of an hour, the first ones."""
+    monkeypatch.setattr(figures, "_COUNTED", 0)
+    monkeypatch.setattr(rollup, "_NAMES", 20)
+    put(store, *(at(0, number, name=f"n{number}") for number in range(40)))
+    put(store, *(at(0, 100 + number, name="n1") for number in range(5)))
+    names: Any = store.stats(**ALL)["names"]
+    assert names[0] == {"name": "n1", "type": "event", "count": 6}
+    assert store.stats(**ALL)["events"] == 45

@@ -127,7 +127,7 @@ def test_a_walk_ends_when_its_time_is_up(store: Store) -> None:
     """With no time left a page may be empty, and its cursor goes on."""
     many = [row("other", event(number), NOW) for number in range(5000)]
     store.append(many)
-    query = Query(parse_filter("app:shop name:Login"))
+    query = Query(parse_filter("login -failed"))
     page = store.search(query, limit=10, seconds=0.0)
     assert page.events == []
     seen = []
@@ -143,3 +143,17 @@ def test_since(store: Store) -> None:
     store.append([row("late", event(number), NOW) for number in range(4)])
     new = store.since(conditions("-name:n1"), after=last, until=store.last_seq(), limit=2)
     assert [one.name for one in new] == ["n0", "n2"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["app:tiny", "name:rare", "type:props", "version:9.9", "level:notice", "app:tiny level:info"],
+)
+def test_what_is_rare_is_found_at_once(store: Store, text: str) -> None:
+    """One event among thousands of newer ones is on the first page, however short the time."""
+    one = event(0, date=1_600_000_000_000, type="userid", name="rare", version="9.9")
+    one["payload"] = {"level": "info" if "info" in text else "notice"}
+    store.append([row("tiny", one, NOW)])
+    store.append([row("big", event(n, payload={"level": "info"}), NOW) for n in range(2500)])
+    page = store.search(Query(parse_filter(text)), limit=10, seconds=0.0)
+    assert ([found.name for found in page.events], page.cursor) == (["rare"], None)

@@ -63,7 +63,7 @@ class TestWriting:
         store._writing.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
         assert store.path.stat().st_size < limit * 1.3
         kept = [one.seq for one in store.events()]
-        assert 500 < len(kept) < 1100
+        assert 400 < len(kept) < 1100
         assert kept == list(range(2001 - len(kept), 2001))
 
 

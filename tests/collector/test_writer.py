@@ -16,7 +16,7 @@ from nucleus_logging.collector.store import StoreError
 from nucleus_logging.collector.store.sqlite import SqliteStore
 from nucleus_logging.collector.writer import Writer
 from tests.collector.wire import event
-from tests.tools import wait_until
+from tests.tools import MS, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -137,3 +137,40 @@ def test_old_events_go_while_new_ones_come(store: Counting) -> None:
     wait_until(lambda: writer.pruned == 3000)
     writer.stop()
     assert store.count() == 10
+
+
+def test_too_much_goes_soon_and_the_file_shrinks(store: Counting) -> None:
+    """With `max_size`, a flood is cut back within seconds, and the file is no larger than that."""
+    size = 1_000_000
+    writer = Writer(store, Settings(db=store.path, max_size=size / 1e6))
+    now = time.time_ns() // 1_000_000
+    large = [row("shop", event(n, payload={"text": "x" * 1000}), now) for n in range(4000)]
+
+    async def run() -> None:
+        await asyncio.gather(*(writer.commit(large[n : n + 400]) for n in range(0, 4000, 400)))
+
+    asyncio.run(run())
+    wait_until(lambda: not store._too_many(size), timeout=8000 * MS)
+    wait_until(lambda: writer._prune_at > time.monotonic() + 1)
+    writer.stop()
+    store.close()
+    assert size / 2 < store.path.stat().st_size <= size
+
+
+def test_figures_come_when_the_database_works_again(
+    store: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What could not be added up is tried again, also when nothing new is stored."""
+    monkeypatch.setattr("nucleus_logging.collector.writer._AGAIN_SECONDS", 0.05)
+    with closing(sqlite3.connect(store.path)) as other:
+        other.execute("ALTER TABLE counts RENAME TO away")
+        writer = Writer(store, Settings(db=store.path))
+        asyncio.run(_commit(writer, rows(0, 5)))
+        time.sleep(600 * MS)
+        other.execute("ALTER TABLE away RENAME TO counts")
+    wait_until(lambda: not store.roll_up(1) and store.apps() != [])
+    writer.stop()
+
+
+async def _commit(writer: Writer, some: Sequence[Row]) -> None:
+    await writer.commit(some)

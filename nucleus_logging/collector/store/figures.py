@@ -1,124 +1,41 @@
-"""Figures over many events: added up from new ones a slice at a time, read without counting.
+"""Figures over many events, read without counting them.
 
-Idea: what the overview and the list of errors show is kept per minute, hour, session and group; a
-slice of new events is one transaction together with the mark of how far it reached, so that every
-event counts once, also across crashes.
-Owns: the statements that add up, those that read, and what goes when events go.
+Idea: what the overview and the list of errors show is kept in steps of a minute, ten, an hour, a
+day (``store.rollup``); any range is a few runs of such steps, the coarsest that fit. A range of few
+events is counted event by event, where that says more.
+Owns: the statements that read.
 Called by: ``store.sqlite``, ``store.postgres``.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from nucleus_logging.collector.store.rollup import ACTIVE, DAY, FACETS, HOUR, MINUTE_MS, STEPS, WHO
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from nucleus_logging.collector.store import Json
     from nucleus_logging.collector.store.dialect import Connection, Dialect
 
-__all__ = ["apps", "error_groups", "forget_before", "roll_up", "stats"]
+__all__ = ["apps", "error_groups", "stats"]
 
-MINUTE, HOUR = 60_000, 3_600_000
-_NEW = "FROM events WHERE seq > ? AND seq <= ? AND type <> 'heartbeat'"
-_ERRORS = f"{_NEW} AND fingerprint IS NOT NULL"
 _TOP = 12
+_GROUPS = 200
 _COUNTED = 20_000  # events that a question may count in some 20 ms
-
-
-def _additions(dialect: Dialect) -> tuple[str, ...]:
-    """The statements that add a slice up; the values of each are its two ends."""
-    least, greatest = dialect.least, dialect.greatest
-    return (
-        f"""
-        INSERT INTO minutes SELECT app, date / {MINUTE}, coalesce(level, ''), count(*) {_NEW}
-        GROUP BY 1, 2, 3
-        ON CONFLICT (app, minute, level) DO UPDATE SET count = minutes.count + excluded.count
-        """,
-        f"""
-        INSERT INTO names SELECT app, date / {HOUR}, type, coalesce(name, ''), count(*) {_NEW}
-        GROUP BY 1, 2, 3, 4
-        ON CONFLICT (app, hour, type, name) DO UPDATE SET count = names.count + excluded.count
-        """,
-        f"""
-        INSERT INTO sessions SELECT
-            app, coalesce(device, ''), coalesce(session, ''), min(date), max(date),
-            count(*) FILTER (WHERE type <> 'heartbeat'), max("user"), max(version),
-            max({dialect.fact_text("platform")}), max({dialect.fact_text("language")}),
-            max({dialect.fact_text("client")})
-        FROM events WHERE seq > ? AND seq <= ? GROUP BY 1, 2, 3
-        ON CONFLICT (app, device, session) DO UPDATE SET
-            first = {least}(sessions.first, excluded.first),
-            last = {greatest}(sessions.last, excluded.last),
-            count = sessions.count + excluded.count,
-            "user" = coalesce(excluded."user", sessions."user"),
-            version = coalesce(excluded.version, sessions.version),
-            platform = coalesce(excluded.platform, sessions.platform),
-            language = coalesce(excluded.language, sessions.language),
-            client = coalesce(excluded.client, sessions.client)
-        """,
-        f"""
-        INSERT INTO errors SELECT
-            app, fingerprint, min(date), max(date), count(*), coalesce(max(name), ''), ''
-        {_ERRORS} GROUP BY 1, 2
-        ON CONFLICT (app, fingerprint) DO UPDATE SET
-            first = {least}(errors.first, excluded.first),
-            last = {greatest}(errors.last, excluded.last),
-            count = errors.count + excluded.count
-        """,
-        f"""
-        UPDATE errors SET message = new.message FROM (
-            SELECT app, fingerprint, date, coalesce({dialect.message}, '') AS message,
-                row_number() OVER (PARTITION BY app, fingerprint ORDER BY date DESC) AS place
-            {_ERRORS}
-        ) AS new
-        WHERE errors.app = new.app AND errors.fingerprint = new.fingerprint AND place = 1
-            AND errors.last <= new.date
-        """,
-        f"""
-        INSERT INTO error_minutes SELECT app, fingerprint, date / {MINUTE}, count(*) {_ERRORS}
-        GROUP BY 1, 2, 3 ON CONFLICT (app, fingerprint, minute)
-        DO UPDATE SET count = error_minutes.count + excluded.count
-        """,
-        f"""
-        INSERT INTO error_actors SELECT DISTINCT
-            app, fingerprint, coalesce("user", device, anon, ''), coalesce(version, '')
-        {_ERRORS} ON CONFLICT DO NOTHING
-        """,
-    )
-
-
-def roll_up(connection: Connection, dialect: Dialect, rows: int) -> bool:
-    """Add a slice of new events to the figures, within the caller's transaction."""
-    (done,) = connection.execute("SELECT seq FROM rolled").fetchone()
-    (reach,) = connection.execute(
-        "SELECT max(seq) FROM (SELECT seq FROM events WHERE seq > ? ORDER BY seq LIMIT ?) AS slice",
-        (done, rows),
-    ).fetchone()
-    if reach is None:
-        return False
-    for statement in _additions(dialect):
-        connection.execute(statement, (done, reach))
-    connection.execute("UPDATE rolled SET seq = ?", (reach,))
-    return True
-
-
-def forget_before(connection: Connection, date: int) -> None:
-    """Drop the figures of a time of which no event is left."""
-    connection.execute("DELETE FROM minutes WHERE minute < ?", (date // MINUTE,))
-    connection.execute("DELETE FROM error_minutes WHERE minute < ?", (date // MINUTE,))
-    connection.execute("DELETE FROM names WHERE hour < ?", (date // HOUR,))
-    connection.execute("DELETE FROM sessions WHERE last < ?", (date,))
-    connection.execute("DELETE FROM errors WHERE last < ?", (date,))
-    connection.execute(
-        "DELETE FROM error_actors WHERE NOT EXISTS (SELECT 1 FROM errors"
-        " WHERE errors.app = error_actors.app AND errors.fingerprint = error_actors.fingerprint)"
-    )
+_END = 1 << 40  # minutes: after every date
 
 
 def apps(connection: Connection) -> list[Json]:
     """All apps: events, sessions, when first and last heard of."""
     rows = connection.execute(
-        "SELECT app, CAST(sum(count) AS BIGINT), count(*), min(first), max(last) FROM sessions"
-        " GROUP BY app ORDER BY max(last) DESC"
+        "SELECT app, coalesce(events, 0), coalesce(sessions, 0), first, last FROM apps"
+        " LEFT JOIN (SELECT app, CAST(sum(count) AS BIGINT) AS events FROM counts"
+        f" WHERE step = {DAY} GROUP BY 1) AS e USING (app)"
+        " LEFT JOIN (SELECT app, CAST(sum(ends) AS BIGINT) AS sessions FROM bounds"
+        f" WHERE step = {DAY} GROUP BY 1) AS s USING (app) ORDER BY last DESC"
     )
     return [
         {"app": app, "events": events, "sessions": sessions, "first": first, "last": last}
@@ -135,44 +52,197 @@ def stats(
     buckets: int,
 ) -> dict[str, Json]:
     """What the overview shows of a range of dates (ms), in at most so many buckets of time."""
-    (oldest,) = connection.execute("SELECT min(minute) FROM minutes").fetchone()
-    since = max(since, (oldest or 0) * MINUTE)
-    step = max(1, -(-(until - since) // (buckets * MINUTE)))  # minutes a bucket, rounded up
-    mine, values = ("", []) if app is None else (" AND app = ?", [app])
-    in_minutes = (since // MINUTE, -(-until // MINUTE), *values)
-    levels: dict[str, list[list[int]]] = {}
-    total = 0
-    for level, bucket, count in connection.execute(
-        f"SELECT level, minute / {step}, CAST(sum(count) AS BIGINT) FROM minutes"
-        f" WHERE minute >= ? AND minute < ?{mine} GROUP BY 1, 2 ORDER BY 2",
-        in_minutes,
-    ):
-        levels.setdefault(level or "none", []).append([bucket * step * MINUTE, count])
-        total += count
-    names = _names(connection, dialect, app, since, until)
-    in_range = (since, until, *values)
-    (sessions, users, devices) = connection.execute(
-        'SELECT count(*), count(DISTINCT coalesce("user", device)),'
-        " count(DISTINCT device)"
-        f" FROM sessions WHERE last >= ? AND first < ?{mine}",
-        in_range,
-    ).fetchone()
-    return {
-        "since": since,
-        "until": until,
-        "step": step * MINUTE,
-        "events": total,
-        "sessions": sessions,
-        "users": users,
-        "devices": devices,
-        "levels": levels,
-        "names": [{"name": n, "type": kind, "count": count} for n, kind, count in names],
-        "activity": _activity(connection, dialect, in_range, mine, step * MINUTE),
-        **{
-            field + "s": _top(connection, field, in_range, mine)
-            for field in ("version", "platform", "language", "client")
-        },
-    }
+    return _Range(connection, dialect, app, since, until, buckets).stats()
+
+
+class _Range:
+    """One question about a range of dates; minutes that it touches count whole."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        dialect: Dialect,
+        app: str | None,
+        since: int,
+        until: int,
+        buckets: int,
+    ) -> None:
+        (oldest,) = connection.execute("SELECT min(bucket) FROM counts WHERE step = 1").fetchone()
+        self._connection, self._dialect = connection, dialect
+        self._since, self._until = max(since, (oldest or 0) * MINUTE_MS), until
+        self._low, self._high = self._since // MINUTE_MS, -(-until // MINUTE_MS)
+        self._step = _step(self._high - self._low, buckets)
+        self._mine: str = "" if app is None else " AND app = ?"
+        self._app: list[str] = [] if app is None else [app]
+
+    def stats(self) -> dict[str, Json]:
+        """All of it."""
+        levels: dict[str, Counter[int]] = {}
+        for minute, level, count in self._read("counts", "level, count", self._source(STEPS)):
+            levels.setdefault(level or "none", Counter())[self._bucket(minute)] += count
+        total = sum(sum(points.values()) for points in levels.values())
+        few = total <= _COUNTED
+        users, devices = self._actors()
+        sessions, activity = self._activity(few)
+        return {
+            "since": self._since,
+            "until": self._until,
+            "step": self._step * MINUTE_MS,
+            "events": total,
+            "sessions": sessions,
+            "users": users,
+            "devices": devices,
+            "levels": {level: [list(p) for p in sorted(levels[level].items())] for level in levels},
+            "names": self._names(few),
+            "activity": activity,
+            **{f"{facet}s": self._facet(facet, few) for facet in FACETS},
+        }
+
+    def _source(self, steps: tuple[int, ...]) -> tuple[int, ...]:
+        """The steps of which whole buckets are made."""
+        return tuple(step for step in steps if self._step % step == 0)
+
+    def _bucket(self, minute: int) -> int:
+        return minute // self._step * self._step * MINUTE_MS
+
+    def _read(
+        self, table: str, columns: str, steps: tuple[int, ...], condition: str = ""
+    ) -> Iterator[tuple[Any, ...]]:
+        """The rows of this range, the minute that each begins with first."""
+        for step, first, end in _runs(self._low, self._high, steps):
+            for bucket, *row in self._connection.execute(
+                f"SELECT bucket, {columns} FROM {table}"
+                f" WHERE step = ? AND bucket >= ? AND bucket < ?{self._mine}{condition}",
+                (step, first, end, *self._app),
+            ):
+                yield (bucket * step, *row)
+
+    def _names(self, few: bool) -> list[Json]:
+        """The names that came most, each with its type and count."""
+        counts: Counter[tuple[str, str]] = Counter()
+        if few:
+            counted, values = self._events()
+            for kind, name, count in self._connection.execute(
+                f"SELECT type, name, count(*) {counted} AND type <> 'heartbeat'"
+                " AND name IS NOT NULL GROUP BY 1, 2",
+                values,
+            ):
+                counts[kind, name] = count
+        else:
+            for step, first, end in _runs(self._low, self._high, (HOUR, DAY)):
+                for kind, name, count in self._connection.execute(
+                    "SELECT type, name, CAST(sum(count) AS BIGINT) FROM names"
+                    f" WHERE step = ? AND bucket >= ? AND bucket < ?{self._mine} GROUP BY 1, 2",
+                    (step, first, end, *self._app),
+                ):
+                    counts[kind, name] += count
+        top = sorted(counts.items(), key=lambda one: (-one[1], one[0][1], one[0][0]))[:_TOP]
+        return [{"name": name, "type": kind, "count": count} for (kind, name), count in top]
+
+    def _actors(self) -> tuple[int, int]:
+        """How many users and devices were there; a device that never had a user is one, too."""
+        users, devices = self._connection.execute(
+            "SELECT count(*) FILTER (WHERE named = 0), count(*) FILTER (WHERE kind = 'device')"
+            f" FROM actors WHERE last >= ? AND first < ?{self._mine}",
+            (self._since, self._until, *self._app),
+        ).fetchone()
+        return users, devices
+
+    def _activity(self, few: bool) -> tuple[int, list[Json]]:
+        """How many sessions there were, and in each bucket of time the sessions and users.
+
+        A session is there from its first event to its last, a user where an event is.
+        """
+        # Counted backwards from the end of all time, because what has been pruned is missing at
+        # its beginning only.
+        ending, beginning = self._after(self._low), self._after(self._high)[0]
+        starts: Counter[int] = Counter()
+        ends: Counter[int] = Counter()
+        for minute, starting, ended in self._read("bounds", "starts, ends", self._source(STEPS)):
+            starts[self._bucket(minute)] += starting
+            ends[self._bucket(minute)] += ended
+        users = self._users(few)
+        to_start, to_end = ending
+        found: list[Json] = []
+        step = self._step * MINUTE_MS
+        for bucket in range(self._bucket(self._low), self._high * MINUTE_MS, step):
+            to_start -= starts[bucket]
+            if to_end > to_start:
+                found.append([bucket, to_end - to_start, users.get(bucket, 0)])
+            to_end -= ends[bucket]
+        return ending[1] - beginning, found
+
+    def _after(self, minute: int) -> tuple[int, int]:
+        """How many sessions begin at or after a minute, and how many end."""
+        starts = ends = 0
+        for step, first, end in _runs(minute, _END, STEPS):
+            more = self._connection.execute(
+                "SELECT CAST(sum(starts) AS BIGINT), CAST(sum(ends) AS BIGINT) FROM bounds"
+                f" WHERE step = ? AND bucket >= ? AND bucket < ?{self._mine}",
+                (step, first, end, *self._app),
+            ).fetchone()
+            starts, ends = starts + (more[0] or 0), ends + (more[1] or 0)
+        return starts, ends
+
+    def _users(self, few: bool) -> dict[int, int]:
+        """Users by bucket; of buckets shorter than an hour, where there are many events, those of
+        the hour."""
+        if few:
+            counted, values = self._events()
+            join = (
+                "LEFT JOIN sessions ON sessions.app = events.app"
+                " AND sessions.device = coalesce(events.device, '')"
+                " AND sessions.session = coalesce(events.session, '') WHERE"
+            )
+            counted = counted.replace("WHERE", join, 1)
+            step = self._step * MINUTE_MS
+            return dict(
+                self._connection.execute(
+                    f"SELECT date / {step} * {step}, count(DISTINCT {WHO}) FROM ("
+                    'SELECT events.date, events.device, events.anon, events."user",'
+                    f' sessions."user" AS session_user {counted}) AS slice GROUP BY 1',
+                    values,
+                ).fetchall()
+            )
+        kept = max((step for step in ACTIVE if self._step % step == 0), default=HOUR)
+        users: Counter[int] = Counter()
+        for bucket, count in self._connection.execute(
+            "SELECT bucket, CAST(sum(users) AS BIGINT) FROM active"
+            f" WHERE step = ? AND bucket >= ? AND bucket < ?{self._mine} GROUP BY 1",
+            (kept, self._low // kept, -(-self._high // kept), *self._app),
+        ):
+            for minute in range(bucket * kept, (bucket + 1) * kept, min(self._step, kept)):
+                users[self._bucket(minute)] = max(users[self._bucket(minute)], count)
+        return users
+
+    def _facet(self, facet: str, few: bool) -> list[Json]:
+        """The commonest versions, platforms, ..., by sessions that had them."""
+        counts: Counter[str] = Counter()
+        if few:
+            for value, count in self._connection.execute(
+                f"SELECT {facet}, count(*) FROM sessions WHERE last >= ? AND first < ?{self._mine}"
+                f" AND {facet} IS NOT NULL GROUP BY 1",
+                (self._since, self._until, *self._app),
+            ):
+                counts[value] = count
+        else:
+            for step, first, end in _runs(self._low, self._high, (HOUR, DAY)):
+                for value, count in self._connection.execute(
+                    "SELECT value, CAST(sum(count) AS BIGINT) FROM facets"
+                    f" WHERE step = ? AND bucket >= ? AND bucket < ?{self._mine} AND facet = ?"
+                    " GROUP BY 1",
+                    (step, first, end, *self._app, facet),
+                ):
+                    counts[value] += count
+        top = sorted(counts.items(), key=lambda one: (-one[1], one[0]))[:_TOP]
+        return [{"value": value, "sessions": count} for value, count in top]
+
+    def _events(self) -> tuple[str, tuple[bytes | str, ...]]:
+        """The events of this range one by one, with their sessions, from FROM on; the values."""
+        ends = (self._low * MINUTE_MS).to_bytes(8, "big"), max(0, self._until).to_bytes(8, "big")
+        mine = "" if self._mine == "" else " AND events.app = ?"
+        source = f"FROM {self._dialect.events} WHERE key >= ? AND key < ?{mine}"
+        return source, (*ends, *self._app)
 
 
 def error_groups(
@@ -180,123 +250,80 @@ def error_groups(
 ) -> list[Json]:
     """The groups of errors hit in a range, the latest first, each with its counts over time."""
     mine, values = ("", []) if app is None else (" AND app = ?", [app])
+    hit = f"FROM errors WHERE last >= ? AND first < ?{mine} ORDER BY last DESC LIMIT {_GROUPS}"
+    in_range = (since, until, *values)
     groups = connection.execute(
-        "SELECT app, fingerprint, first, last, count, name, message FROM errors"
-        f" WHERE last >= ? AND first < ?{mine} ORDER BY last DESC LIMIT 200",
-        (since, until, *values),
+        f"SELECT app, fingerprint, first, last, count, users, name, message {hit}", in_range
     ).fetchall()
-    if groups:
-        since = max(since, min(group[2] for group in groups))
-    step = max(1, -(-(until - since) // (buckets * MINUTE)))
-    found: list[Json] = []
-    for name_of_app, fingerprint, first, last, count, name, message in groups:
-        over_time = connection.execute(
-            f"SELECT minute / {step} * {step * MINUTE}, CAST(sum(count) AS BIGINT)"
-            " FROM error_minutes WHERE app = ? AND fingerprint = ?"
-            " AND minute >= ? AND minute < ? GROUP BY 1",
-            (name_of_app, fingerprint, since // MINUTE, -(-until // MINUTE)),
-        ).fetchall()
-        if not over_time:
-            continue
-        of_group = " FROM error_actors WHERE app = ? AND fingerprint = ?"
-        (users,) = connection.execute(
-            f"SELECT count(DISTINCT actor){of_group}", (name_of_app, fingerprint)
-        ).fetchone()
-        versions = connection.execute(
-            f"SELECT DISTINCT version{of_group} AND version <> ''", (name_of_app, fingerprint)
-        ).fetchall()
-        found.append(
-            {
-                "app": name_of_app,
-                "fingerprint": fingerprint,
-                "name": name,
-                "message": message,
-                "first": first,
-                "last": last,
-                "total": count,
-                "count": sum(number for _, number in over_time),
-                "users": users,
-                "versions": sorted(version for (version,) in versions),
-                "since": since,
-                "step": step * MINUTE,
-                "over_time": [list(point) for point in over_time],
-            }
-        )
-    return found
-
-
-def _activity(
-    connection: Connection,
-    dialect: Dialect,
-    in_range: tuple[int | str, ...],
-    mine: str,
-    step: int,
-) -> list[Json]:
-    """Sessions and users active in each bucket of time.
-
-    Each begins to count in one bucket and ends after another; a user's sessions that touch are one.
-    """
-    since, until = int(in_range[0]) // step, (int(in_range[1]) - 1) // step
-    changes = [[0, 0] for _ in range(until - since + 2)]
-    last_user, reach = None, -1
-    for user, begin, end in connection.execute(
-        f'SELECT coalesce("user", device), {dialect.greatest}(first, ?) / {step}, last / {step}'
-        f" FROM sessions WHERE last >= ? AND first < ?{mine} ORDER BY 1, 2",
-        (in_range[0], *in_range),
-    ):
-        first, after = begin - since, min(end, until) - since + 1
-        changes[first][0] += 1
-        changes[after][0] -= 1
-        if user != last_user:
-            last_user, reach = user, -1
-        if after > reach:
-            first = max(first, reach)
-            changes[first][1] += 1
-            changes[after][1] -= 1
-            reach = after
-    found: list[Json] = []
-    sessions = users = 0
-    for bucket, (more_sessions, more_users) in enumerate(changes[:-1]):
-        sessions, users = sessions + more_sessions, users + more_users
-        if sessions:
-            found.append([(since + bucket) * step, sessions, users])
-    return found
-
-
-def _names(
-    connection: Connection, dialect: Dialect, app: str | None, since: int, until: int
-) -> list[tuple[str, str, int]]:
-    """The names that came most, each with its type and count.
-
-    They are kept by the hour; where few events make counting cheap, they are counted instead, so
-    that the last minutes do not show a whole hour's.
-    """
-    mine, values = ("", []) if app is None else (" AND app = ?", [app])
-    (events,) = connection.execute(
-        "SELECT coalesce(sum(count), 0) FROM minutes WHERE minute >= ? AND minute < ?",
-        (since // MINUTE, -(-until // MINUTE)),
-    ).fetchone()
-    if events <= _COUNTED:
-        source = f"count(*) FROM {dialect.events}"
-        source += " WHERE key >= ? AND key < ? AND type <> 'heartbeat'"
-        since -= since % MINUTE
-        in_range: tuple[bytes | int, ...] = (since.to_bytes(8, "big"), until.to_bytes(8, "big"))
-    else:
-        source = "CAST(sum(count) AS BIGINT) FROM names WHERE hour >= ? AND hour < ?"
-        in_range = (since // HOUR, -(-until // HOUR))
-    return connection.execute(
-        f"SELECT name, type, {source}{mine} AND name <> '' GROUP BY 1, 2"
-        f" ORDER BY 3 DESC, 1 LIMIT {_TOP}",
-        (*in_range, *values),
-    ).fetchall()
-
-
-def _top(
-    connection: Connection, field: str, in_range: tuple[int | str, ...], mine: str
-) -> list[Json]:
-    rows = connection.execute(
-        f"SELECT {field}, count(*) FROM sessions WHERE last >= ? AND first < ?{mine}"
-        f" AND {field} IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {_TOP}",
+    if not groups:
+        return []
+    since = max(since, min(group[2] for group in groups))
+    low, high = since // MINUTE_MS, -(-until // MINUTE_MS)
+    step = _step(high - low, buckets)
+    those = f"(app, fingerprint) IN (SELECT app, fingerprint FROM (SELECT * {hit}) AS hit)"
+    over_time: dict[tuple[str, str], Counter[int]] = {}
+    for run, first, end in _runs(low, high, tuple(s for s in (1, HOUR, DAY) if step % s == 0)):
+        for *group, bucket, count in connection.execute(
+            f"SELECT app, fingerprint, bucket, count FROM error_counts WHERE {those}"
+            " AND step = ? AND bucket >= ? AND bucket < ?",
+            (*in_range, run, first, end),
+        ):
+            points = over_time.setdefault((group[0], group[1]), Counter())
+            points[bucket * run // step * step * MINUTE_MS] += count
+    versions: dict[tuple[str, str], list[Json]] = {}
+    for *group, version in connection.execute(
+        f"SELECT app, fingerprint, version FROM error_versions WHERE {those} ORDER BY version",
         in_range,
-    )
-    return [{"value": value, "sessions": count} for value, count in rows]
+    ):
+        versions.setdefault((group[0], group[1]), []).append(version)
+    return [
+        {
+            "app": group[0],
+            "fingerprint": group[1],
+            "name": name,
+            "message": message,
+            "first": first,
+            "last": last,
+            "total": count,
+            "count": sum(over_time[group[0], group[1]].values()),
+            "users": users,
+            "versions": versions.get((group[0], group[1]), []),
+            "since": since,
+            "step": step * MINUTE_MS,
+            "over_time": [list(p) for p in sorted(over_time[group[0], group[1]].items())],
+        }
+        for *group, first, last, count, users, name, message in groups
+        if (group[0], group[1]) in over_time
+    ]
+
+
+def _step(minutes: int, buckets: int) -> int:
+    """Minutes of a bucket: those that can be made of kept steps."""
+    step = max(1, -(-minutes // buckets))
+    for most, whole in ((10, 1), (60, 10), (61, 60), (361, 360)):
+        if step < most:
+            return -(-step // whole) * whole
+    return -(-step // DAY) * DAY
+
+
+def _runs(low: int, high: int, steps: tuple[int, ...]) -> Iterator[tuple[int, int, int]]:
+    """The minutes from low to before high as runs of buckets, of the coarsest steps that fit.
+
+    Gives step, first bucket, bucket after the last. With the smallest step above a minute, its
+    buckets that reach into the range count whole.
+    """
+    smallest = steps[0]
+    low, high = low // smallest * smallest, -(-high // smallest) * smallest
+    rising: list[tuple[int, int, int]] = []
+    falling: list[tuple[int, int, int]] = []
+    for step, coarser in zip(steps, (*steps[1:], None), strict=True):
+        inner_low, inner_high = low, high
+        if coarser is not None:
+            inner_low, inner_high = -(-low // coarser) * coarser, high // coarser * coarser
+        if coarser is None or inner_low >= inner_high:
+            rising.append((step, low // step, high // step))
+            break
+        rising.append((step, low // step, inner_low // step))
+        falling.append((step, inner_high // step, high // step))
+        low, high = inner_low, inner_high
+    return (run for run in (*rising, *reversed(falling)) if run[1] < run[2])

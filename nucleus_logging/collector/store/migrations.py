@@ -44,41 +44,72 @@ CREATE TABLE events (
 ) PARTITION BY RANGE (key);
 CREATE UNIQUE INDEX events_key ON events (key);
 CREATE INDEX events_seq_order ON events (seq);
+CREATE INDEX events_app ON events (app, key);
+CREATE INDEX events_name ON events (name, key) WHERE name IS NOT NULL;
 CREATE INDEX events_session ON events (session, key) WHERE session IS NOT NULL;
 CREATE INDEX events_user ON events ("user", key) WHERE "user" IS NOT NULL;
+CREATE INDEX events_version ON events (version, key) WHERE version IS NOT NULL;
 CREATE INDEX events_fingerprint ON events (fingerprint, key) WHERE fingerprint IS NOT NULL;
-CREATE INDEX events_level ON events (level, key) WHERE level IN ('warning', 'error', 'critical');
+CREATE INDEX events_type ON events (type, key) WHERE type <> 'event';
+CREATE INDEX events_level ON events (level, key) WHERE level <> 'debug' AND level <> 'info';
 CREATE TABLE events_rest PARTITION OF events DEFAULT;
 CREATE TABLE days (day int PRIMARY KEY, received bigint NOT NULL, events bigint NOT NULL);
 
 CREATE TABLE rolled (seq bigint NOT NULL);
 INSERT INTO rolled VALUES (0);
-CREATE TABLE minutes (
-    app {_TEXT}, minute bigint, level {_TEXT}, count bigint NOT NULL,
-    PRIMARY KEY (app, minute, level)
+CREATE TABLE apps (app {_TEXT} PRIMARY KEY, first bigint, last bigint);
+CREATE TABLE counts (
+    step int, bucket bigint, app {_TEXT}, level {_TEXT}, count bigint NOT NULL,
+    PRIMARY KEY (step, bucket, app, level)
 );
 CREATE TABLE names (
-    app {_TEXT}, hour bigint, type {_TEXT}, name {_TEXT}, count bigint NOT NULL,
-    PRIMARY KEY (app, hour, type, name)
+    step int, bucket bigint, app {_TEXT}, type {_TEXT}, name {_TEXT}, count bigint NOT NULL,
+    PRIMARY KEY (step, bucket, app, type, name)
 );
 CREATE TABLE sessions (
     app {_TEXT}, device {_TEXT}, session {_TEXT}, first bigint NOT NULL, last bigint NOT NULL,
-    count bigint NOT NULL, "user" {_TEXT}, version {_TEXT}, platform {_TEXT}, language {_TEXT},
-    client {_TEXT},
+    "user" {_TEXT}, version {_TEXT}, platform {_TEXT}, language {_TEXT}, client {_TEXT},
     PRIMARY KEY (app, device, session)
+);
+CREATE INDEX sessions_last ON sessions (last);
+CREATE TABLE bounds (
+    step int, bucket bigint, app {_TEXT}, starts bigint NOT NULL, ends bigint NOT NULL,
+    PRIMARY KEY (step, bucket, app)
+);
+CREATE TABLE facets (
+    step int, bucket bigint, app {_TEXT}, facet {_TEXT}, value {_TEXT}, count bigint NOT NULL,
+    PRIMARY KEY (step, bucket, app, facet, value)
+);
+CREATE TABLE actors (
+    kind {_TEXT}, app {_TEXT}, actor {_TEXT}, first bigint NOT NULL, last bigint NOT NULL,
+    named int NOT NULL,
+    PRIMARY KEY (kind, app, actor)
+);
+CREATE INDEX actors_last ON actors (last, first, kind, named);
+CREATE TABLE present (
+    step int, bucket bigint, app {_TEXT}, actor {_TEXT},
+    PRIMARY KEY (step, bucket, app, actor)
+);
+CREATE TABLE active (
+    step int, bucket bigint, app {_TEXT}, users bigint NOT NULL,
+    PRIMARY KEY (step, bucket, app)
 );
 CREATE TABLE errors (
     app {_TEXT}, fingerprint {_TEXT}, first bigint NOT NULL, last bigint NOT NULL,
-    count bigint NOT NULL, name {_TEXT}, message {_TEXT},
+    count bigint NOT NULL, users bigint NOT NULL, name {_TEXT}, message {_TEXT},
     PRIMARY KEY (app, fingerprint)
 );
-CREATE TABLE error_minutes (
-    app {_TEXT}, fingerprint {_TEXT}, minute bigint, count bigint NOT NULL,
-    PRIMARY KEY (app, fingerprint, minute)
+CREATE INDEX errors_last ON errors (last);
+CREATE TABLE error_counts (
+    app {_TEXT}, fingerprint {_TEXT}, step int, bucket bigint, count bigint NOT NULL,
+    PRIMARY KEY (app, fingerprint, step, bucket)
 );
+CREATE INDEX error_counts_bucket ON error_counts (step, bucket);
 CREATE TABLE error_actors (
-    app {_TEXT}, fingerprint {_TEXT}, actor {_TEXT}, version {_TEXT},
-    PRIMARY KEY (app, fingerprint, actor, version)
+    app {_TEXT}, fingerprint {_TEXT}, actor {_TEXT}, PRIMARY KEY (app, fingerprint, actor)
+);
+CREATE TABLE error_versions (
+    app {_TEXT}, fingerprint {_TEXT}, version {_TEXT}, PRIMARY KEY (app, fingerprint, version)
 );
 """
 

@@ -25,6 +25,7 @@ from nucleus_logging.collector.store import (
     StoreRefusedError,
     StoreUnusableError,
     figures,
+    rollup,
     search,
 )
 from nucleus_logging.collector.store.bridge import Bridge, Session
@@ -46,6 +47,7 @@ _READERS = 4
 _CONNECT_SECONDS = 5.0
 _SECONDS = 60.0  # that a statement may take
 _SLICE = 1000
+_ALL = 1 << 40
 _SETTINGS = {
     "application_name": "nucleus-logging",
     "jit": "off",  # every question here is short
@@ -316,7 +318,7 @@ class PostgresStore:
                 if first is not None:
                     date = int.from_bytes(first[:8], "big")
                     await asyncio.to_thread(
-                        figures.forget_before, Session(self._bridge, connection), date
+                        rollup.forget_before, Session(self._bridge, connection), date, _ALL
                     )
         return max(removed, int(day is not None))
 
@@ -326,7 +328,7 @@ class PostgresStore:
             if not await connection.fetch("SELECT seq FROM rolled FOR UPDATE SKIP LOCKED"):
                 return False  # another one is at it
             return await asyncio.to_thread(
-                figures.roll_up, Session(self._bridge, connection), POSTGRES, rows
+                rollup.roll_up, Session(self._bridge, connection), POSTGRES, rows
             )
 
     def _write(self, work: Coroutine[Any, Any, _T]) -> _T:

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["page", "range_of_keys", "since_seq", "stored", "where"]
 
 _FIELDS = ", ".join(f'"{field}"' for field in Stored._fields)
-_INDEXED = ("session", "user", "fingerprint", "level")  # the rarest first
-_LEVELS = ("warning", "error", "critical")
-_HIGH_LEVELS = "level IN ('warning', 'error', 'critical')"
+_INDEXED = ("session", "user", "fingerprint", "version", "name", "level", "type", "app")
+_COMMON = {"level": ("debug", "info"), "type": ("event",)}  # that their indexes leave out
+_RARE = 2_000  # events that are looked at to see which value is rarer
 _FIRST_WINDOW, _LAST_WINDOW = 1_000, 32_000
 _TOP = b"\xff" * 9  # above every key
 
@@ -45,7 +45,7 @@ def page(
     low, high = range_of_keys(query)
     if before is not None and before < high:
         high = before
-    source, source_values = _source(dialect, query.conditions)
+    source, source_values = _source(connection, dialect, query.conditions, (low, high))
     condition, values = where(dialect, query.conditions)
     end = None if seconds is None else time.monotonic() + seconds
     rows: list[tuple[object, ...]] = []
@@ -147,18 +147,35 @@ def _one(dialect: Dialect, condition: Condition) -> tuple[str, list[str]]:
     return f"{expression} = ?", [*values, value]
 
 
-def _source(dialect: Dialect, conditions: Sequence[Condition]) -> tuple[str, list[str]]:
-    """Where to walk: an index of events that share a rare value, or the one of all keys."""
-    wanted = [c for c in conditions if not c.negated]
+def _source(
+    connection: Connection,
+    dialect: Dialect,
+    conditions: Sequence[Condition],
+    keys: tuple[bytes, bytes],
+) -> tuple[str, list[str]]:
+    """Where to walk: the index of the rarest value that all must have, or the one of all keys."""
+    found = []
     for field in _INDEXED:
-        values = [c.value for c in wanted if c.field == field]
-        exact = not any(c.is_pattern for c in wanted if c.field == field)
-        if len(values) == 1 and exact and (field != "level" or values[0] in _LEVELS):
-            # For levels the index holds only the high ones, and both databases want to hear it.
-            known = f" AND {_HIGH_LEVELS}" if field == "level" else ""
+        wanted = [c for c in conditions if c.field == field and not c.negated]
+        common = _COMMON.get(field, ())
+        if len(wanted) == 1 and not wanted[0].is_pattern and wanted[0].value not in common:
+            # What an index leaves out, both databases want to hear.
+            known = "".join(f" AND {field} <> '{value}'" for value in common)
             events = dialect.events_of.format(field)
-            return f'{events} WHERE "{field}" = ?{known}', values
-    return f"{dialect.events} WHERE true", []
+            found.append((f'{events} WHERE "{field}" = ?{known}', [wanted[0].value]))
+    if not found:
+        return f"{dialect.events} WHERE true", []
+    if len(found) == 1:
+        return found[0]
+    sizes = [
+        connection.execute(
+            f"SELECT count(*) FROM (SELECT 1 FROM {source} AND key >= ? AND key < ?"
+            f" LIMIT {_RARE}) AS these",
+            (*values, *keys),
+        ).fetchone()[0]
+        for source, values in found
+    ]
+    return found[sizes.index(min(sizes))]
 
 
 def _like(value: str) -> str:

@@ -27,6 +27,7 @@ from nucleus_logging.collector.store import (
     StoreError,
     StoreUnusableError,
     figures,
+    rollup,
     search,
 )
 from nucleus_logging.collector.store.dialect import SQLITE
@@ -47,7 +48,8 @@ _INSERT_ONE = _INSERT % _VALUES
 _INSERT_MANY = _INSERT % ",".join([_VALUES] * _ROWS_AT_ONCE)
 _PRUNE = "DELETE FROM events WHERE seq IN (SELECT seq FROM events ORDER BY seq LIMIT ?)"
 _PRUNE_OLD = f"{_PRUNE} AND received < ?"
-_VACUUM_PAGES = 256
+_VACUUM_PAGES = 4096  # given back at a time: more than a slice of events has
+_WAL_BYTES = 16 << 20  # that its file keeps when nothing is in it
 _SELECT = f"SELECT {', '.join(Stored._fields)} FROM events"
 
 
@@ -95,7 +97,9 @@ class SqliteStore:
     def prune(self, *, received_before: int | None, max_bytes: int | None, rows: int) -> int:
         """Remove a slice of the oldest; see ``Store.prune``. The file shrinks as well."""
         too_old = received_before is not None and self._oldest_received() < received_before
-        if not too_old and (max_bytes is None or self._used_bytes() <= max_bytes):
+        if not too_old:
+            rows = 0 if max_bytes is None else min(rows, self._too_many(max_bytes))
+        if not rows:
             return 0
         with self._transaction() as connection:
             if too_old:
@@ -104,7 +108,7 @@ class SqliteStore:
                 removed = connection.execute(_PRUNE, (rows,)).rowcount
             first = connection.execute("SELECT key FROM events ORDER BY key LIMIT 1").fetchone()
             if first is not None:
-                figures.forget_before(connection, int.from_bytes(first[0][:8], "big"))
+                rollup.forget_before(connection, int.from_bytes(first[0][:8], "big"), rows)
         with self._lock, suppress(sqlite3.Error):
             # As a script, because `execute` takes one step, and that is one page.
             connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
@@ -183,7 +187,7 @@ class SqliteStore:
     def roll_up(self, rows: int) -> bool:
         """Add new events to the figures; see ``Store.roll_up``."""
         with self._transaction() as connection:
-            return figures.roll_up(connection, SQLITE, rows)
+            return rollup.roll_up(connection, SQLITE, rows)
 
     def close(self) -> None:
         """Close the writing connection, which also folds the WAL back into the file; idempotent."""
@@ -198,13 +202,21 @@ class SqliteStore:
             row = connection.execute(f"{_SELECT} ORDER BY seq LIMIT 1").fetchone()
         return float("inf") if row is None else float(Stored._make(row).received)
 
-    def _used_bytes(self) -> int:
+    def _too_many(self, max_bytes: int) -> int:
+        """How many events are about too many; 0 when what there is takes no more than that."""
         with self._reading() as connection:
             sizes = ("page_count", "freelist_count", "page_size")
             pages, free, size = (
                 connection.execute(f"PRAGMA {name}").fetchone()[0] for name in sizes
             )
-        return int((pages - free) * size)
+            used = (pages - free) * size
+            if used <= max_bytes:
+                return 0
+            (events,) = connection.execute(
+                "SELECT coalesce((SELECT max(seq) FROM events) - (SELECT min(seq) FROM events) + 1,"
+                " 0)"
+            ).fetchone()
+        return -int(-events * (used - max_bytes) // used)
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -248,6 +260,7 @@ class SqliteStore:
         try:
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA temp_store = MEMORY")
+            connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
         except BaseException:
             connection.close()
             raise
