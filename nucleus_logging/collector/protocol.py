@@ -29,6 +29,7 @@ except ImportError:  # the extra "fast" is not installed
 __all__ = ["MalformedError", "Message", "parse", "reply", "row"]
 
 DEPTH_LIMIT = 32
+EVENTS_LIMIT = 100_000  # of a message; no client's events are so short that 16 MiB hold as many
 NAME_LIMIT = 500
 _TEXT_LIMIT = 200
 _LATEST = 253_402_300_799_999  # the last millisecond of the year 9999
@@ -87,8 +88,8 @@ def parse(text: str | bytes) -> Message:
     """Read one frame or body, ``{"data":[event, ...]}``.
 
     Raises:
-        MalformedError: not JSON, not an object, ``data`` not a list, or nested deeper than
-            ``DEPTH_LIMIT``.
+        MalformedError: not JSON, not an object, ``data`` not a list, longer than ``EVENTS_LIMIT``,
+            or nested deeper than ``DEPTH_LIMIT``.
     """
     body = _loads(text)
     if not isinstance(body, dict):
@@ -98,6 +99,8 @@ def parse(text: str | bytes) -> Message:
         data = []
     if not isinstance(data, list):
         raise MalformedError("'data' must be a list of events")
+    if len(data) > EVENTS_LIMIT:
+        raise MalformedError(f"a message must not hold more than {EVENTS_LIMIT} events")
     events = [event for event in data if isinstance(event, dict)]
     if _deeper_than(events, DEPTH_LIMIT + 1):
         raise MalformedError(f"events must not be nested deeper than {DEPTH_LIMIT}")

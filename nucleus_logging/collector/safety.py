@@ -54,7 +54,9 @@ class Guard:
         self._secure = settings.cert is not None
         self._origins = {origin.lower().rstrip("/") for origin in settings.allow_origins}
         self._names = {settings.host.lower()}
-        self._names |= {socket.gethostname().lower(), socket.getfqdn().lower()}
+        if not is_loopback(settings.host):
+            # Asked of the network, which may take its time; nobody comes by these names otherwise.
+            self._names |= {socket.gethostname().lower(), socket.getfqdn().lower()}
         self._names |= {urlsplit(origin).hostname or "" for origin in self._origins}
 
     def host_allowed(self, host: str | None) -> bool:

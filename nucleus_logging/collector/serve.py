@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "default_db", "run"]
 
+_FILES = 4096
 _TOKEN_VARIABLE = "NUCLEUS_COLLECTOR_TOKEN"
 
 
@@ -87,6 +88,7 @@ async def _serve(settings: Settings) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
+    _allow_files()
     server = Server(settings)
     try:
         await server.start()
@@ -102,6 +104,17 @@ async def _serve(settings: Settings) -> int:
     finally:
         await server.stop()
     return 0
+
+
+def _allow_files() -> None:
+    """As many open files as this user may have: each client is one."""
+    with suppress(ImportError, ValueError, OSError):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:

@@ -9,17 +9,16 @@ Called by: ``serve`` (in the main thread), ``embedded`` (in a thread of its own)
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import socket
 import ssl
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from nucleus_logging.collector.api import Api
+from nucleus_logging.collector.door import Door, logger
 from nucleus_logging.collector.files import Files
 from nucleus_logging.collector.ingest import MESSAGE_BYTES, Ingest
 from nucleus_logging.collector.live import Live
@@ -36,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["Server"]
 
 _CLOSING_SECONDS = 2.0
+_IDLE_SECONDS = 75.0  # that a connection may say nothing, or take for the head of a request
+_HANDSHAKE_SECONDS = 10.0
 _READERS = 4
 
 
@@ -54,6 +55,7 @@ class Server:
         self.url = ""
         self._tls = _tls(settings)
         self._runner: web.AppRunner | None = None
+        self._listening: asyncio.Server | None = None
         self._store: Store | None = None
         self._writer: Writer | None = None
         self._ingest: Ingest | None = None
@@ -87,13 +89,21 @@ class Server:
             self._runner = web.AppRunner(
                 self._application(self._store, self._writer),
                 access_log=None,
-                # Outside the hierarchy: what goes wrong in here must not be shipped by the
-                # application that we collect from.
-                logger=_logger(),
+                logger=logger(self._malformed),
                 shutdown_timeout=_CLOSING_SECONDS,
+                keepalive_timeout=_IDLE_SECONDS,
+                # No client packs its bodies, and what is unpacked is a way to fill the memory.
+                auto_decompress=False,
             )
             await self._runner.setup()
-            await web.SockSite(self._runner, listening, ssl_context=self._tls).start()
+            assert self._runner.server is not None
+            self._listening = await asyncio.get_running_loop().create_server(
+                Door(self._runner.server),
+                sock=listening,
+                ssl=self._tls,
+                ssl_handshake_timeout=_HANDSHAKE_SECONDS if self._tls else None,
+                backlog=512,
+            )
         except BaseException:
             listening.close()
             raise
@@ -105,8 +115,8 @@ class Server:
         """Answer what was taken in, take leave of the clients, close the database; idempotent."""
         runner, self._runner = self._runner, None
         if runner is not None:
-            for site in list(runner.sites):
-                await site.stop()
+            if self._listening is not None:
+                self._listening.close()
             if self._live is not None:
                 self._live.stop()
             if self._ingest is not None:
@@ -118,6 +128,10 @@ class Server:
         self._threads.shutdown()
         if self._store is not None:
             self._store.close()
+
+    def _malformed(self) -> None:
+        if self._ingest is not None:
+            self._ingest.malformed += 1
 
     def _application(self, store: Store, writer: Writer) -> web.Application:
         guard = Guard(self.settings)
@@ -143,12 +157,6 @@ class Server:
 
 async def _healthy(request: web.Request) -> web.Response:
     return web.json_response({"status": "ok"})
-
-
-def _logger() -> logging.Logger:
-    logger = logging.Logger("nucleus_logging.collector", logging.ERROR)
-    logger.addHandler(logging.StreamHandler(sys.stderr))
-    return logger
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:

@@ -91,6 +91,13 @@ class TestParse:
         with pytest.raises(MalformedError, match="deeper"):
             parse(f'{{"data":[{{"payload":{nested}}}]}}')
 
+    def test_too_many_events_are_malformed(self) -> None:
+        """A message cannot make millions of rows out of nothing."""
+        some = "{}," * (protocol.EVENTS_LIMIT - 1) + "{}"
+        assert len(parse('{"data":[' + some + "]}").events) == protocol.EVENTS_LIMIT
+        with pytest.raises(MalformedError, match="more than"):
+            parse('{"data":[' + some + ",{}]}")
+
     def test_what_is_not_an_event_is_counted(self) -> None:
         """Entries that are no objects neither spoil the message nor vanish uncounted."""
         message = parse('{"data":[1,null,{"id":1},"x",[]]}')

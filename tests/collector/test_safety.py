@@ -47,6 +47,12 @@ def test_host(guard: Guard, host: str | None, allowed: bool) -> None:
     assert guard.host_allowed(host) is allowed
 
 
+def test_this_machine_asks_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On loopback no name is looked up: a network without an answer holds up no start."""
+    monkeypatch.setattr("socket.getfqdn", lambda: pytest.fail("asked"))
+    assert not Guard(Settings(db=tmp_path / "c.db")).host_allowed("evil.example")
+
+
 @pytest.mark.parametrize(
     ("origin", "allowed"),
     [

@@ -8,7 +8,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -163,3 +163,19 @@ def test_tls(tmp_path: Path) -> None:
             assert ids_of(client.recv()) == ["id1"]
         done = serve("--port", serving.url.rpartition(":")[2], *arguments)
         assert (done.returncode, serving.url in done.stdout) == (0, True)
+
+
+def test_many_clients_find_room(tmp_path: Path) -> None:
+    """Where the shell allows few open files and the system more, the collector takes more."""
+    few = ["sh", "-c", 'ulimit -S -n 64; exec "$@"', "sh", sys.executable]
+    command = [*few, "-m", "nucleus_logging", "serve", "--port", "0", "--db", tmp_path / "c.db"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        url = server.stdout.readline().partition('endpoint="')[2].partition('"')[0]
+        try:
+            with ExitStack() as stack:
+                clients = [stack.enter_context(connected(url)) for _ in range(100)]
+                clients[-1].send(frame(event(1)))
+                assert ids_of(clients[-1].recv()) == ["id1"]
+        finally:
+            server.terminate()
