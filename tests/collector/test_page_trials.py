@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from contextlib import closing
+import signal
+import subprocess
+import sys
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 import pytest
 
 from nucleus_logging.collector import Collector
-from nucleus_logging.collector.files import _FOLDER
 from nucleus_logging.collector.protocol import row as normalise
 from nucleus_logging.collector.settings import Settings
 from nucleus_logging.collector.store.sqlite import SqliteStore
-from tests.collector.test_page import (
+from tests.collector.browser import (
     SECOND,
     browser,
     names,
@@ -25,6 +26,8 @@ from tests.collector.test_page import (
     shows,
     visit,
 )
+from tests.collector.wire import Serving
+from tests.running import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -147,39 +150,61 @@ def test_nothing_is_missing_after_a_restart(page: Page, collector: Collector) ->
     shows(page, "n3", "n2", "n1")
 
 
-@pytest.mark.parametrize("view", ["live", "errors", "overview"])
-def test_small_screens(page: Page, collector: Collector, view: str) -> None:
-    """At 360 pixels nothing is wider than the screen, and an event covers the list."""
-    put(collector, recent(1, type="error", name="A" * 200, payload={"message": "x" * 300}))
-    page.set_viewport_size({"width": 360, "height": 640})
+def test_nothing_is_missing_after_a_kill(page: Page, tmp_path: Path) -> None:
+    """The collector is killed while an application logs, and comes back: all of it is in view."""
+    port, db = str(free_port()), tmp_path / "c.db"
+    with ExitStack() as running:
+        serving = running.enter_context(Serving("--port", port, "--db", db))
+        page.goto(serving.url.replace("ws", "http", 1) + "/?filter=name:step*")
+        page.get_by_text("No event fits").wait_for()
+        command = [sys.executable, "-c", _LOGGING, serving.url]
+        logging = running.enter_context(subprocess.Popen(command))
+        running.callback(logging.kill)
+        row(page, "step20").wait_for()
+        serving.end(signal.SIGKILL)
+        page.get_by_text("connection lost, trying again").wait_for()
+        assert "step20" in names(page)
+        running.enter_context(Serving("--port", port, "--db", db))
+        page.get_by_text("connection lost").wait_for(state="detached")
+        page.wait_for_function(
+            "() => document.querySelector('.rows').offsetHeight === 100 * 28", timeout=40 * SECOND
+        )
+        page.keyboard.press("2")
+        page.keyboard.press("1")
+        assert page.locator(".rows").evaluate("rows => rows.offsetHeight") == 100 * 28
+        assert logging.wait() == 0
+
+
+_LOGGING = """
+import logging, sys, time
+import nucleus_logging
+
+options = {"endpoint": sys.argv[1], "level": "INFO", "shutdown_timeout": 30}
+nucleus_logging.attach("steps", "shop", **options)
+for number in range(100):
+    logging.getLogger("steps").warning("step", extra={"nucleus_name": f"step{number}"})
+    time.sleep(0.02)
+"""
+
+
+@pytest.mark.parametrize("view", ["errors", "overview"])
+def test_every_view_knows_the_server(page: Page, collector: Collector, view: str) -> None:
+    """Whatever view is open, it counts what comes, and says when the server is gone."""
     visit(page, collector, f"?view={view}")
-    page.locator("main > *").first.wait_for()
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    if view == "live":
-        page.locator(".row").click()
-        page.locator(".detail").wait_for()
-        box = page.locator(".detail").bounding_box()
-        assert box is not None
-        assert box["width"] == 360
-
-
-def test_theme(page: Page, collector: Collector) -> None:
-    """Dark follows the system, the switch is remembered."""
-    page.emulate_media(color_scheme="dark")
-    visit(page, collector)
-    background = "getComputedStyle(document.body).backgroundColor"
-    assert page.evaluate(background) == "rgb(20, 23, 27)"
-    page.get_by_label("Switch between light and dark").click()
-    assert page.evaluate(background) == "rgb(255, 255, 255)"
-    page.reload()
-    assert page.evaluate(background) == "rgb(255, 255, 255)"
+    page.get_by_text("waiting for the first event").wait_for()
+    put(collector, recent(1, type="error"))
+    page.locator(".tabs .figures", has_text="1 events").wait_for()
+    collector.stop()
+    page.get_by_text("connection lost, trying again").wait_for()
+    collector.start()
+    page.get_by_text("connection lost").wait_for(state="detached")
 
 
 def test_errors_are_counted_in_the_title(page: Page, collector: Collector) -> None:
     """Errors that come while nobody looks are counted in the title until somebody does."""
     put(collector, recent(0))
-    visit(page, collector)
-    shows(page, "n0")
+    visit(page, collector, "?view=overview")
+    page.locator(".plot").first.wait_for()
     hide = "hidden => { Object.defineProperty(document, 'hidden', {value: hidden,"
     hide += " configurable: true});"
     page.evaluate(hide + " document.dispatchEvent(new Event('visibilitychange')) }", True)
@@ -197,28 +222,3 @@ def test_with_a_token(page: Page, tmp_path: Path) -> None:
         visit(page, collector, "login?token=correct-horse")
         shows(page, "n1")
         assert "token" not in page.url
-
-
-def test_contrast() -> None:
-    """Every colour of text has a contrast of at least 4.5 on every ground."""
-    css = (_FOLDER / "page.css").read_text()
-    blocks = re.findall(r":root[^{]*\{([^}]*)\}", css)
-    assert len(blocks) == 3
-    for block in blocks:
-        colors = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", block))
-        for ground in ("ground", "raised", "select"):
-            for text in ("text", "quiet", "accent", "error", "warning", "info", "debug"):
-                ratio = _contrast(colors[text], colors[ground])
-                assert ratio >= 4.5, (text, ground, ratio)
-
-
-def _contrast(one: str, other: str) -> float:
-    """The contrast of two colours as WCAG 2 defines it."""
-
-    def luminance(color: str) -> float:
-        parts = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
-        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    dark, light = sorted((luminance(one), luminance(other)))
-    return (light + 0.05) / (dark + 0.05)
