@@ -398,6 +398,7 @@ class TestOverview:
         assert start - 60_000 < int(address["since"]) < int(address["until"]) < now()
         page.get_by_role("button", name="back from the zoom").click()
         page.wait_for_url(lambda url: "since" not in url)
+        page.locator(".u-legend", has_text="error").first.wait_for()
         page.mouse.move(box["x"] + 5, box["y"] + 50)
         page.locator(".u-legend", has_text=re.compile(r"from\s*:?\s*20\d\d-")).first.wait_for()
         page.get_by_role("button", name="often").click()
