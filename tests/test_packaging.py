@@ -23,6 +23,7 @@ DISTRIBUTION = {
     "machineid": "py-machineid",
     "websocket": "websocket-client",
     "prometheus_client": "prometheus-client",
+    "nats": "nats-py",
 }
 
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from concurrent.futures import Executor
 
-    from nucleus_logging.collector.store import Json, Store
+    from nucleus_logging.collector.live import Recent
+    from nucleus_logging.collector.store import Json, Store, Stored
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -41,11 +42,13 @@ class Api:
 
     Args:
         store: read from.
+        recent: where new events are seen first; the store itself, or a stream before it.
         threads: where it is read.
     """
 
-    def __init__(self, store: Store, threads: Executor) -> None:
+    def __init__(self, store: Store, recent: Recent, threads: Executor) -> None:
         self._store = store
+        self._recent = recent
         self._threads = threads
 
     def routes(self, reading: Callable[[Handler], Handler]) -> list[web.RouteDef]:
@@ -70,8 +73,11 @@ class Api:
         """
         seq = number(request, "seq")
         if seq is not None:
-            one = functools.partial(self._store.since, (), after=seq - 1, until=seq, limit=1)
-            return _json({"events": [event.as_json() for event in await self._read(one)]})
+            found: list[Stored] = []
+            for source in {self._store, self._recent}:
+                one = functools.partial(source.since, (), after=seq - 1, until=seq, limit=1)
+                found += await self._read(one)
+            return _json({"events": [event.as_json() for event in found]})
         conditions = parse_filter(text_of(request, "filter"))
         query = Query(conditions, number(request, "since"), number(request, "until"))
         limit = min(_MOST, max(1, number(request, "limit") or _LIMIT))
@@ -80,16 +86,16 @@ class Api:
         except ValueError:
             raise web.HTTPBadRequest(text="cursor: take the one of the last page\n") from None
         # Before the page: what is stored in between comes again in the stream, else it came never.
-        seq = await self._read(self._store.last_seq)
-        found = await self._read(
+        seq = await self._read(self._recent.last_seq)
+        page = await self._read(
             functools.partial(
                 self._store.search, query, before=before, limit=limit, seconds=_SECONDS
             )
         )
         return _json(
             {
-                "events": [event.as_json() for event in found.events],
-                "cursor": None if found.cursor is None else found.cursor.hex(),
+                "events": [event.as_json() for event in page.events],
+                "cursor": None if page.cursor is None else page.cursor.hex(),
                 "seq": seq,
             }
         )

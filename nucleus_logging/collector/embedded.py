@@ -66,7 +66,7 @@ class Collector:
         self.start()
 
     @property
-    def db(self) -> Path | str:
+    def db(self) -> Path | str | None:
         """The database: a file, or PostgreSQL's URL."""
         return self.settings.db
 

@@ -20,9 +20,9 @@ from nucleus_logging.collector.protocol import MalformedError, parse, reply, row
 from nucleus_logging.collector.store import StoreError
 
 if TYPE_CHECKING:
+    from nucleus_logging.collector.backend import Sink
     from nucleus_logging.collector.settings import Settings
     from nucleus_logging.collector.store import Row
-    from nucleus_logging.collector.writer import Writer
 
 __all__ = ["MESSAGE_BYTES", "Ingest"]
 
@@ -48,16 +48,16 @@ class Ingest:
     """The handlers, and what they have counted.
 
     Args:
-        writer: commits the rows.
+        sink: commits the rows.
         settings: which apps, and how much of them.
     """
 
-    def __init__(self, writer: Writer, settings: Settings) -> None:
+    def __init__(self, sink: Sink, settings: Settings) -> None:
         self.messages = 0
         self.malformed = 0
         self.limited = 0
         self._connections: dict[web.WebSocketResponse, asyncio.Queue[_Taken]] = {}
-        self._writer = writer
+        self._sink = sink
         self._app_ids = settings.app_ids
         self._rate = RateLimit(settings.rate_limit)
         self._budget = Budget(_UNDER_WAY_BYTES)
@@ -213,7 +213,7 @@ class Ingest:
             if rows and not len(rows) % _ROWS_AT_ONCE:
                 await asyncio.sleep(0)
             rows.append(row(app, event, received))
-        return _Taken(reply(message), self._writer.commit(rows) if rows else None, len(text))
+        return _Taken(reply(message), self._sink.commit(rows) if rows else None, len(text))
 
     async def _answer(
         self,

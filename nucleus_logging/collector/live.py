@@ -13,21 +13,22 @@ import asyncio
 import functools
 import json
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from aiohttp import web
 
 from nucleus_logging.collector.api import number, text_of
 from nucleus_logging.collector.query import parse_filter
+from nucleus_logging.collector.store import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from concurrent.futures import Executor
 
     from nucleus_logging.collector.query import Condition
-    from nucleus_logging.collector.store import Json, Store
+    from nucleus_logging.collector.store import Json, Stored
 
-__all__ = ["Live"]
+__all__ = ["Live", "Recent"]
 
 _T = TypeVar("_T")
 _AT_ONCE = 500  # events of one message
@@ -39,19 +40,36 @@ _LISTENERS = 100
 _RETRY = b"retry: 1000\n\n"  # ms
 
 
+class Recent(Protocol):
+    """Where new events are read; see ``Store``, which is one."""
+
+    @property
+    def shared(self) -> bool: ...
+
+    def last_seq(self) -> int: ...
+
+    def since(
+        self, conditions: Sequence[Condition], *, after: int, until: int, limit: int
+    ) -> list[Stored]: ...
+
+
 class Live:
     """The listeners of one collector.
 
     Args:
-        store: read from.
+        recent: read from.
         threads: where it is read.
+        attend: told how many are looking.
     """
 
-    def __init__(self, store: Store, threads: Executor) -> None:
-        self._store = store
+    def __init__(
+        self, recent: Recent, threads: Executor, attend: Callable[[int], Awaitable[None]]
+    ) -> None:
+        self._recent = recent
+        self._attend = attend
         self._threads = threads
         self._loop = asyncio.get_running_loop()
-        self._pause = _LOOK_SECONDS if store.shared else _QUIET_SECONDS
+        self._pause = _LOOK_SECONDS if recent.shared else _QUIET_SECONDS
         self._ending = False
         self._listeners: dict[asyncio.Event, asyncio.Task[object] | None] = {}
 
@@ -93,11 +111,13 @@ class Live:
         await response.prepare(request)
         news = asyncio.Event()
         self._listeners[news] = asyncio.current_task()
+        await self._attend(len(self._listeners))
         try:
             with suppress(ConnectionError, asyncio.TimeoutError, asyncio.CancelledError):
                 await self._follow(response, conditions, after, news)
         finally:
             del self._listeners[news]
+            await self._attend(len(self._listeners))
         if request.transport is not None:
             request.transport.abort()  # a slow reader's buffer is not worth waiting for
         return response
@@ -109,7 +129,7 @@ class Live:
         after: int | None,
         news: asyncio.Event,
     ) -> None:
-        newest = await self._read(self._store.last_seq)
+        newest = await self._newest()
         seen = newest if after is None or after > newest else after
         # How soon a browser comes back, and where the stream begins.
         await asyncio.wait_for(response.write(_RETRY), _SLOW_SECONDS)
@@ -117,13 +137,15 @@ class Live:
         silent = 0.0
         while not self._ending:
             news.clear()
-            newest = await self._read(self._store.last_seq)
+            newest = await self._newest()
             while seen < newest:
-                events = await self._read(
-                    functools.partial(
-                        self._store.since, conditions, after=seen, until=newest, limit=_AT_ONCE
-                    )
+                read = functools.partial(
+                    self._recent.since, conditions, after=seen, until=newest, limit=_AT_ONCE
                 )
+                try:
+                    events = await self._read(read)
+                except StoreError:
+                    break  # looked for again with the next ones
                 seen = events[-1].seq if len(events) == _AT_ONCE else newest
                 if events:
                     await _send(response, seen, [event.as_json() for event in events])
@@ -135,6 +157,14 @@ class Live:
                 if silent >= _QUIET_SECONDS:
                     silent = 0.0
                     await asyncio.wait_for(response.write(b": quiet\n\n"), _SLOW_SECONDS)
+
+    async def _newest(self) -> int:
+        """The number of the newest event, as soon as it can be read."""
+        while True:
+            try:
+                return await self._read(self._recent.last_seq)
+            except StoreError:
+                await asyncio.sleep(_LOOK_SECONDS)
 
     async def _read(self, read: Callable[[], _T]) -> _T:
         return await self._loop.run_in_executor(self._threads, read)

@@ -12,8 +12,15 @@ for in names and payloads, whatever its case.
 
 from __future__ import annotations
 
+import json
 import re
-from typing import NamedTuple
+import string
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nucleus_logging.collector.store import Json, Stored
 
 __all__ = [
     "COLUMNS",
@@ -23,6 +30,7 @@ __all__ = [
     "Condition",
     "Query",
     "conditions",
+    "matches",
     "parse_filter",
 ]
 
@@ -48,6 +56,7 @@ FILTER_HELP = (
 )
 _WORD = re.compile(r'(-?)([A-Za-z][\w.$-]*:)?("(?:[^"\\]|\\.)*"?|\S+)')
 _LIMIT = 50
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
 class Condition(NamedTuple):
@@ -101,6 +110,63 @@ def conditions(text: str) -> tuple[Condition, ...]:
         if value:
             found.append(Condition(field, value, bool(negation), literal))
     return tuple(found)
+
+
+def matches(wanted: Sequence[Condition], event: Stored) -> bool:
+    """Whether an event fulfils all conditions, as a store would find it."""
+    either: dict[str, bool] = {}
+    for condition in wanted:
+        holds = _holds(condition, event)
+        if condition.negated:
+            if holds:
+                return False
+        elif condition.field:
+            either[condition.field] = either.get(condition.field, False) or holds
+        elif not holds:
+            return False
+    return all(either.values())
+
+
+def _holds(condition: Condition, event: Stored) -> bool:
+    field, value = condition.field, condition.value
+    if not field:
+        payload = json.dumps(event.payload, separators=(",", ":"), ensure_ascii=False)
+        escaped = json.dumps(value, ensure_ascii=False)[1:-1]
+        found = _folded(value) in _folded(event.name or "")
+        return found or _folded(escaped) in _folded(payload)
+    if field in COLUMNS:
+        text = getattr(event, field)
+    elif field.startswith("payload."):
+        text = _in_payload(event.payload, field[len("payload.") :])
+    else:
+        text = _text(event.facts.get(field))
+    if text is None:
+        return False
+    if condition.is_pattern:
+        pattern = ".*".join(map(re.escape, value.split("*")))
+        return re.fullmatch(pattern, text, re.DOTALL) is not None
+    return bool(text == value)
+
+
+def _in_payload(payload: dict[str, Json], key: str) -> str | None:
+    """A value under its own name, or down the path of its parts."""
+    if payload.get(key) is not None:
+        return _text(payload[key])
+    value: Json = payload
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return _text(value)
+
+
+def _text(value: Json) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def _folded(text: str) -> str:
+    """Without the case of ASCII, as SQLite compares."""
+    return text.translate(_LOWER)
 
 
 def _field(name: str) -> str | None:

@@ -32,6 +32,8 @@ __all__ = ["add_arguments", "default_db", "run"]
 
 _FILES = 4096
 _TOKEN_VARIABLE = "NUCLEUS_COLLECTOR_TOKEN"
+_STREAM_VARIABLE = "NUCLEUS_COLLECTOR_STREAM"
+_DB_VARIABLE = "NUCLEUS_COLLECTOR_DB"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     add("--port", type=int, default=4600, help="0 takes a free one (default: %(default)s)")
     add("--db", type=database, help="file (default: in the user's state) or postgresql://...")
+    add("--stream", metavar="URL", help="nats://HOST:4222,...: hold no state, publish there")
+    add("--shards", type=int, metavar="N", help="streams that share the events (default: 1)")
     add("--retain", type=float, metavar="DAYS", help="remove events after so many days")
     add("--max-size", type=float, metavar="MB", help="remove the oldest beyond so many megabytes")
     add("--app-id", action="append", default=[], help="serve only this app; can be repeated")
@@ -94,7 +98,7 @@ async def _serve(settings: Settings) -> int:
         await server.start()
         print(
             f'nucleus-logging: collecting, connect with endpoint="{server.url}"'
-            f" (database {shown(settings.db)})",
+            f" ({_where(settings)})",
             flush=True,
         )
         if settings.token is not None:
@@ -118,11 +122,14 @@ def _allow_files() -> None:
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
+    stream = arguments.stream or os.environ.get(_STREAM_VARIABLE) or None
     token = arguments.token or os.environ.get(_TOKEN_VARIABLE) or None
     if token is None and not is_loopback(arguments.host):
         token = secrets.token_urlsafe(24)
     return Settings(
-        db=arguments.db or default_db(),
+        db=_db(arguments.db, stream),
+        stream=stream,
+        shards=arguments.shards,
         host=arguments.host,
         port=arguments.port,
         retain=arguments.retain,
@@ -136,11 +143,30 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     )
 
 
-def default_db() -> Path:
+def default_db() -> Path | str:
     """The database of a collector that was not told one."""
+    named = os.environ.get(_DB_VARIABLE)
+    if named:
+        return database(named)
     from platformdirs import user_state_path
 
     return user_state_path("nucleus-logging", appauthor=False) / "collector.db"
+
+
+def _db(given: Path | str | None, stream: str | None) -> Path | str | None:
+    if given is None and stream is not None and not os.environ.get(_DB_VARIABLE):
+        return None  # the stream is enough
+    return given or default_db()
+
+
+def _where(settings: Settings) -> str:
+    """Where the events go, in words without secrets."""
+    if settings.stream is None:
+        return f"database {shown(settings.db or '')}"
+    from nucleus_logging.collector.stream.address import shown as shown_stream
+
+    read = "" if settings.db is None else f", reading from {shown(settings.db)}"
+    return f"stream {shown_stream(settings.stream)}{read}"
 
 
 def _address(settings: Settings) -> str:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from nucleus_logging.collector.api import Api
+from nucleus_logging.collector.backend import Database
 from nucleus_logging.collector.door import Door, logger
 from nucleus_logging.collector.files import Files
 from nucleus_logging.collector.ingest import MESSAGE_BYTES, Ingest
@@ -25,10 +26,11 @@ from nucleus_logging.collector.live import Live
 from nucleus_logging.collector.metrics import Metrics
 from nucleus_logging.collector.safety import Guard
 from nucleus_logging.collector.settings import SettingsError
-from nucleus_logging.collector.store.opening import open_store
-from nucleus_logging.collector.writer import Writer
+from nucleus_logging.collector.store import StoreUnusableError
+from nucleus_logging.collector.stream import MISSING
 
 if TYPE_CHECKING:
+    from nucleus_logging.collector.backend import Backend
     from nucleus_logging.collector.settings import Settings
     from nucleus_logging.collector.store import Store
 
@@ -56,8 +58,7 @@ class Server:
         self._tls = _tls(settings)
         self._runner: web.AppRunner | None = None
         self._listening: asyncio.Server | None = None
-        self._store: Store | None = None
-        self._writer: Writer | None = None
+        self._backend = _backend(settings)
         self._ingest: Ingest | None = None
         self._live: Live | None = None
         self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="nucleus-collector-read")
@@ -69,9 +70,7 @@ class Server:
         Raises:
             RuntimeError: not started.
         """
-        if self._store is None:
-            raise RuntimeError("not started")
-        return self._store
+        return self._backend.store
 
     async def start(self) -> None:
         """Bind the port and serve; ``url`` is set when this returns.
@@ -82,12 +81,9 @@ class Server:
         """
         listening = _bind(self.settings.host, self.settings.port)
         try:
-            self._store = await asyncio.get_running_loop().run_in_executor(
-                None, open_store, self.settings.db
-            )
-            self._writer = Writer(self._store, self.settings)
+            await self._backend.start()
             self._runner = web.AppRunner(
-                self._application(self._store, self._writer),
+                self._application(self._backend),
                 access_log=None,
                 logger=logger(self._malformed),
                 shutdown_timeout=_CLOSING_SECONDS,
@@ -122,41 +118,55 @@ class Server:
             if self._ingest is not None:
                 await self._ingest.say_goodbye(_CLOSING_SECONDS)
             await runner.cleanup()
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            await asyncio.get_running_loop().run_in_executor(None, writer.stop)
+        await self._backend.stop()
         self._threads.shutdown()
-        if self._store is not None:
-            self._store.close()
 
     def _malformed(self) -> None:
         if self._ingest is not None:
             self._ingest.malformed += 1
 
-    def _application(self, store: Store, writer: Writer) -> web.Application:
+    def _application(self, backend: Backend) -> web.Application:
         guard = Guard(self.settings)
-        ingest = self._ingest = Ingest(writer, self.settings)
-        live = self._live = Live(store, self._threads)
-        writer.watch(live.wake)
+        ingest = self._ingest = Ingest(backend.sink, self.settings)
+        live = self._live = Live(backend.recent, self._threads, backend.attend)
+        backend.watch(live.wake)
         application = web.Application(client_max_size=MESSAGE_BYTES, middlewares=[guard.middleware])
         application.on_response_prepare.append(guard.sign)
         application.add_routes(
             [
-                web.get("/healthz", _healthy),
+                web.get("/healthz", self._healthy),
                 web.get("/login", guard.login),
-                web.get("/metrics", guard.reading(Metrics(ingest, writer, live, guard).show)),
+                web.get("/metrics", guard.reading(Metrics(ingest, backend, live, guard).show)),
                 web.get("/api/live", guard.reading(live.stream)),
                 *Files().routes(guard.reading),
-                *Api(store, self._threads).routes(guard.reading),
+                *Api(backend.store, backend.recent, self._threads).routes(guard.reading),
                 # The other paths of one part are app ids, so these come last.
                 *ingest.routes(),
             ]
         )
         return application
 
+    async def _healthy(self, request: web.Request) -> web.Response:
+        """``GET /healthz``: 503 when nothing can be taken in; names each part with a trouble."""
+        takes, troubles = await self._backend.health()
+        status = "ok" if not troubles else "degraded" if takes else "down"
+        return web.json_response(
+            {"status": status, **troubles},
+            status=200 if takes else 503,
+            headers={"Cache-Control": "no-store"},
+        )
 
-async def _healthy(request: web.Request) -> web.Response:
-    return web.json_response({"status": "ok"})
+
+def _backend(settings: Settings) -> Backend:
+    if settings.stream is None:
+        return Database(settings)
+    try:
+        from nucleus_logging.collector.stream.backend import Stream
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "nats":
+            raise
+        raise StoreUnusableError(MISSING, status=2) from None
+    return Stream(settings)
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:

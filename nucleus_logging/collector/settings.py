@@ -25,7 +25,8 @@ class Settings:
     """How a collector runs.
 
     Args:
-        db: the database: a file, or a URL of PostgreSQL.
+        db: the database: a file, or a URL of PostgreSQL. None only with a stream, whose collector
+            then shows nothing but what comes by.
         host: address or name to listen on.
         port: 0 takes a free one.
         retain: days after which events are removed; None keeps them.
@@ -36,12 +37,16 @@ class Settings:
         token: what readers must show; required when others than this machine can connect.
         cert: certificate chain, PEM; with it the collector speaks TLS.
         key: its private key, PEM; None when it is in ``cert``.
+        stream: servers of NATS JetStream, ``nats://a:4222,b:4222``: events go there, and
+            ``retain`` and ``max_size`` are the stream's; ``db`` is only read.
+        shards: streams that share the events, by app and device; None takes those that are there,
+            or one.
 
     Raises:
         SettingsError: a value that is not allowed, or two that do not go together.
     """
 
-    db: Path | str
+    db: Path | str | None
     host: str = "127.0.0.1"
     port: int = 4600
     retain: float | None = None
@@ -52,6 +57,8 @@ class Settings:
     token: str | None = None
     cert: Path | None = None
     key: Path | None = None
+    stream: str | None = None
+    shards: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("retain", "max_size", "rate_limit"):
@@ -60,6 +67,7 @@ class Settings:
                 raise SettingsError(f"{name} must be a number above 0, not {value!r}")
         if not 0 <= self.port <= 65535:
             raise SettingsError(f"port must be from 0 to 65535, not {self.port!r}")
+        self._check_stream()
         if self.key is not None and self.cert is None:
             raise SettingsError("key is of no use without cert")
         if self.token is None and not is_loopback(self.host):
@@ -69,6 +77,15 @@ class Settings:
         for origin in self.allow_origins:
             if origin != "null" and "://" not in origin:
                 raise SettingsError(f"an origin is like https://shop.example, not {origin!r}")
+
+    def _check_stream(self) -> None:
+        if self.db is None and self.stream is None:
+            raise SettingsError("a collector needs a database or a stream")
+        if self.shards is not None:
+            if self.stream is None:
+                raise SettingsError("shards are of no use without a stream")
+            if not 1 <= self.shards <= 256:
+                raise SettingsError(f"shards must be from 1 to 256, not {self.shards!r}")
 
 
 def is_loopback(host: str) -> bool:

@@ -9,7 +9,7 @@ import pytest
 
 from nucleus_logging.collector.store.opening import database, open_store
 from tests.running import missing_modules
-from tests.servers import postgres
+from tests.servers import nats, postgres
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +27,25 @@ def postgres_server() -> Iterator[postgres.Postgres]:
     server = postgres.Postgres()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def nats_cluster() -> Iterator[nats.Cluster]:
+    """Three nodes of NATS that form a cluster."""
+    reason = missing_modules("nats") or nats.missing()
+    if reason:
+        pytest.skip(reason)
+    cluster = nats.Cluster(3)
+    cluster.start()
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def stream(nats_cluster: nats.Cluster) -> nats.Cluster:
+    """The cluster without any stream."""
+    nats_cluster.clear()
+    return nats_cluster
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.once)])

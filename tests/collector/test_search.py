@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nucleus_logging.collector.protocol import row
-from nucleus_logging.collector.query import Query, conditions, parse_filter
+from nucleus_logging.collector.query import Query, conditions, matches, parse_filter
 from tests.collector.wire import event
 
 if TYPE_CHECKING:
@@ -86,8 +86,11 @@ def found(store: Store, text: str) -> list[int]:
     ],
 )
 def test_filters(store: Store, text: str, expected: list[int]) -> None:
-    """Each filter finds its events, newest first."""
+    """Each filter finds its events, newest first; so does one event at a time."""
     assert found(store, text) == expected
+    wanted = parse_filter(text)
+    one_by_one = [one.id for one in store.events() if matches(wanted, one)]
+    assert sorted(one_by_one, reverse=True) == [f"id{number}" for number in expected]
 
 
 def test_range(store: Store) -> None:

@@ -1,0 +1,367 @@
+"""The connection to NATS, and the streams on it: made when missing, checked when there.
+
+Idea: JetStream's own requests, as its documentation gives them, over the client's connection; no
+more of it than is needed here.
+Owns: the connection, the names and settings of streams and consumers, the account of the lag.
+Called by: ``publisher``, ``recent``, ``consumer``; ``server`` and ``store_command`` open it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from contextlib import suppress
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nats.aio.client import Client
+from nats.errors import Error
+
+from nucleus_logging.collector.stream import StreamUnusableError
+from nucleus_logging.collector.stream.address import servers_of, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["CONSUMER", "Lag", "Nats", "StreamError", "Wanted", "stream_of", "subject"]
+
+CONSUMER = "nucleus-store"
+ACK_WAIT = 5.0  # seconds after which what a store has read and not acknowledged goes to another one
+_PREFIX = "NUCLEUS_"
+_ASIDE = "NUCLEUS_ASIDE"
+_CONNECT_SECONDS = 5.0
+_AGAIN_SECONDS = 0.2
+_REQUEST_SECONDS = 2.5
+_SETTLE_SECONDS = 15.0  # that a cluster which has just started may take to have a leader
+_NOT_FOUND, _IN_USE = 10059, 10058
+_NO_PEERS = {10005, 10074, 10052}  # fewer servers than replicas
+
+
+class StreamError(Exception):
+    """A request was refused or not answered. ``code`` is JetStream's number, or 0."""
+
+    def __init__(self, message: str, code: int = 0) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Wanted(NamedTuple):
+    """The streams as they have to be; None for what may be as it is.
+
+    ``retain`` is days, ``max_size`` megabytes of all shards together.
+    """
+
+    shards: int | None = None
+    retain: float | None = None
+    max_size: float | None = None
+
+
+class Lag(NamedTuple):
+    """What is in a shard and not stored yet: messages, and the age of the oldest in seconds."""
+
+    messages: int
+    seconds: float
+
+
+def subject(shard: int) -> str:
+    """What a shard's messages are published to."""
+    return f"nucleus.events.{shard}"
+
+
+def stream_of(shard: int) -> str:
+    """The stream's name."""
+    return f"{_PREFIX}{shard}"
+
+
+class Nats:
+    """An open connection.
+
+    Args:
+        url: servers of one cluster, ``nats://a:4222,b:4222``.
+        on_lost: called when the connection is lost.
+    """
+
+    def __init__(self, url: str, on_lost: Callable[[], None] | None = None) -> None:
+        self.url = url
+        self.shards = 0
+        self._on_lost = on_lost
+        self._trouble = ""
+        self._client = Client()
+
+    @property
+    def client(self) -> Client:
+        """The client, for publishing and consuming."""
+        return self._client
+
+    async def open(self) -> None:
+        """Connect.
+
+        Raises:
+            StreamUnusableError: no server answers, or they refuse.
+        """
+        servers, options = servers_of(self.url)
+        try:
+            await asyncio.wait_for(
+                self._client.connect(
+                    servers=servers,
+                    name="nucleus-logging",
+                    error_cb=self._on_error,
+                    disconnected_cb=self._on_disconnected,
+                    max_reconnect_attempts=2,
+                    connect_timeout=2,
+                    ping_interval=5,
+                    max_outstanding_pings=2,
+                    **{"reconnect_time_wait": _AGAIN_SECONDS, **options},
+                ),
+                _CONNECT_SECONDS,
+            )
+            # Once it has worked it is tried without end.
+            self._client.options["max_reconnect_attempts"] = -1
+        except (Error, OSError, ValueError, asyncio.TimeoutError, ImportError) as error:
+            with suppress(Exception):
+                await self._client.close()
+            reason = self._trouble or _text(error)
+            raise StreamUnusableError(f"cannot reach {shown(self.url)}: {reason}") from None
+
+    async def close(self) -> None:
+        """Close the connection; idempotent."""
+        with suppress(Exception):
+            await asyncio.wait_for(self._client.close(), _CONNECT_SECONDS)
+
+    async def request(self, name: str, body: object = None) -> dict[str, Any]:
+        """Ask JetStream's API.
+
+        Raises:
+            StreamError: it refuses, or does not answer.
+        """
+        data = b"" if body is None else json.dumps(body).encode()
+        if not self._client.is_connected:
+            raise StreamError("not connected")
+        try:
+            reply = await self._client.request(f"$JS.API.{name}", data, timeout=_REQUEST_SECONDS)
+        except (Error, OSError, asyncio.TimeoutError) as error:
+            raise StreamError(_text(error)) from None
+        answer: dict[str, Any] = json.loads(reply.data)
+        if "error" in answer:
+            refusal = answer["error"]
+            raise StreamError(refusal.get("description", "refused"), refusal.get("err_code", 0))
+        return answer
+
+    async def ensure(self, wanted: Wanted, *, make: bool = True) -> None:
+        """Have the streams as they are wanted; ``shards`` is known afterwards.
+
+        Args:
+            wanted: see there.
+            make: make those that are missing.
+
+        Raises:
+            StreamUnusableError: they are missing, or others; nothing was changed then.
+        """
+        end = time.monotonic() + _SETTLE_SECONDS
+        while True:
+            try:
+                self.shards = await self._ensure(wanted, make)
+                return
+            except StreamError as error:
+                # A code is an answer; without one it may only be too early.
+                if error.code or time.monotonic() > end or not self._client.is_connected:
+                    raise StreamUnusableError(
+                        f"cannot use the streams of {shown(self.url)}: {error}"
+                    ) from None
+            await asyncio.sleep(0.2)
+
+    async def ensure_consumer(self, shard: int) -> None:
+        """Have the durable consumer that all stores share."""
+        config = {
+            "durable_name": CONSUMER,
+            "ack_policy": "explicit",
+            "ack_wait": int(ACK_WAIT * 1e9),
+            "deliver_policy": "all",
+            "max_ack_pending": 4096,
+            "max_deliver": -1,
+        }
+        await self.request(
+            f"CONSUMER.DURABLE.CREATE.{stream_of(shard)}.{CONSUMER}",
+            {"stream_name": stream_of(shard), "config": config},
+        )
+
+    async def pending(self, shard: int) -> tuple[int, int]:
+        """Messages not yet delivered to stores, and those delivered and not acknowledged."""
+        info = await self.request(f"CONSUMER.INFO.{stream_of(shard)}.{CONSUMER}")
+        return info["num_pending"], info["num_ack_pending"]
+
+    async def lag(self, shard: int) -> Lag:
+        """How far the stores are behind.
+
+        Raises:
+            StreamError: it cannot be told now.
+        """
+        try:
+            info = await self.request(f"CONSUMER.INFO.{stream_of(shard)}.{CONSUMER}")
+            messages = info["num_pending"] + info["num_ack_pending"]
+            oldest = info["ack_floor"]["stream_seq"] + 1
+        except StreamError as error:
+            if error.code != 10014:  # no such consumer: no store has ever been here
+                raise
+            state = (await self.request(f"STREAM.INFO.{stream_of(shard)}"))["state"]
+            messages, oldest = state["messages"], state["first_seq"]
+        if not messages:
+            return Lag(0, 0.0)
+        try:
+            found = await self.request(f"STREAM.MSG.GET.{stream_of(shard)}", {"seq": oldest})
+        except StreamError:
+            return Lag(messages, 0.0)  # it has been acknowledged, or removed, meanwhile
+        age = time.time() - _seconds(found["message"]["time"])
+        return Lag(messages, max(0.0, age))
+
+    async def health(self) -> str:
+        """What is wrong with the streams now; empty when they take events in."""
+        try:
+            for shard in range(self.shards):
+                info = await asyncio.wait_for(
+                    self.request(f"STREAM.INFO.{stream_of(shard)}"), _REQUEST_SECONDS
+                )
+                cluster = info.get("cluster")
+                if cluster is not None and not cluster.get("leader"):
+                    return f"{stream_of(shard)} has no leader"
+                config, state = info["config"], info["state"]
+                if 0 < config["max_bytes"] <= state["bytes"]:
+                    return f"{stream_of(shard)} is full"
+        except (StreamError, asyncio.TimeoutError) as error:
+            return _text(error)
+        return ""
+
+    async def set_aside(self, shard: int, data: bytes, reason: str) -> None:
+        """Keep a message that cannot be stored, for whoever looks into it.
+
+        Raises:
+            StreamError: it could not be kept.
+        """
+        await self._make(_ASIDE, ["nucleus.aside.*"], Wanted(), "messages that cannot be stored")
+        try:
+            reply = await self._client.request(
+                f"nucleus.aside.{shard}",
+                data,
+                timeout=_REQUEST_SECONDS,
+                headers={"Reason": " ".join(reason.split())[:200]},
+            )
+        except (Error, OSError, asyncio.TimeoutError) as error:
+            raise StreamError(_text(error)) from None
+        if "error" in json.loads(reply.data):
+            raise StreamError(json.loads(reply.data)["error"].get("description", "refused"))
+
+    async def aside(self) -> int:
+        """How many messages have been set aside."""
+        try:
+            info = await self.request(f"STREAM.INFO.{_ASIDE}")
+        except StreamError as error:
+            if error.code != _NOT_FOUND:
+                raise
+            return 0
+        return int(info["state"]["messages"])
+
+    async def _ensure(self, wanted: Wanted, make: bool) -> int:
+        first = await self._info(stream_of(0))
+        shards = wanted.shards or _shards(first) or 1
+        if first is None and not make:
+            raise StreamUnusableError(f"no streams at {shown(self.url)}: start a collector first")
+        # All are looked at before the first is made.
+        infos = [await self._info(stream_of(shard)) for shard in range(shards)]
+        for shard, info in enumerate(infos):
+            if info is not None:
+                _check(info["config"], shard, shards, wanted)
+        for shard, info in enumerate(infos):
+            if info is None and make:
+                share = wanted.max_size and wanted.max_size / shards
+                mine = wanted._replace(max_size=share)
+                text = f"nucleus-logging: shard {shard} of {shards}"
+                await self._make(stream_of(shard), [subject(shard)], mine, text)
+        return shards
+
+    async def _make(self, name: str, subjects: list[str], wanted: Wanted, text: str) -> None:
+        config: dict[str, object] = {
+            "name": name,
+            "description": text,
+            "subjects": subjects,
+            "storage": "file",
+            "retention": "limits",
+            "discard": "new",
+            "max_age": int((wanted.retain or 0) * 86_400 * 1e9),
+            "max_bytes": int(wanted.max_size * 1_000_000) if wanted.max_size else -1,
+            "max_msgs": -1,
+            "max_consumers": -1,
+        }
+        for replicas in (3, 2, 1):
+            try:
+                await self.request(f"STREAM.CREATE.{name}", {**config, "num_replicas": replicas})
+            except StreamError as error:
+                if error.code == _IN_USE:
+                    return  # another one was faster; theirs is checked by whoever uses it next
+                if error.code not in _NO_PEERS or replicas == 1:
+                    raise
+            else:
+                return
+
+    async def _info(self, name: str) -> dict[str, Any] | None:
+        try:
+            return await self.request(f"STREAM.INFO.{name}")
+        except StreamError as error:
+            if error.code != _NOT_FOUND:
+                raise
+            return None
+
+    async def _on_error(self, error: Exception) -> None:
+        # Without it the client would write to the log that we may be collecting.
+        self._trouble = _text(error)
+
+    async def _on_disconnected(self) -> None:
+        if self._on_lost is not None:
+            self._on_lost()
+
+
+def _shards(info: dict[str, Any] | None) -> int | None:
+    if info is None:
+        return None
+    number = str(info["config"].get("description", "")).rpartition(" of ")[2]
+    return int(number) if number.isdecimal() else None
+
+
+def _check(config: dict[str, Any], shard: int, shards: int, wanted: Wanted) -> None:
+    """See that a stream is what it has to be.
+
+    Raises:
+        StreamUnusableError: it is not; the message says in what.
+    """
+    expected: dict[str, object] = {
+        "description": f"nucleus-logging: shard {shard} of {shards}",
+        "subjects": [subject(shard)],
+        "storage": "file",
+        "retention": "limits",
+        "discard": "new",
+    }
+    if wanted.retain is not None:
+        expected["max_age"] = int(wanted.retain * 86_400 * 1e9)
+    if wanted.max_size is not None:
+        expected["max_bytes"] = int(wanted.max_size / shards * 1_000_000)
+    other = [
+        f"{name} {config.get(name)!r} in place of {value!r}"
+        for name, value in expected.items()
+        if config.get(name) != value
+    ]
+    if other:
+        raise StreamUnusableError(f"stream {stream_of(shard)} has {', '.join(other)}")
+
+
+def _seconds(text: str) -> float:
+    """Seconds since 1970 of JetStream's timestamps, which have nanoseconds."""
+    whole, _, fraction = text.rstrip("Z").partition(".")
+    return datetime.fromisoformat(f"{whole}+00:00").timestamp() + float(f"0.{fraction or 0}")
+
+
+def _text(error: BaseException) -> str:
+    """An error of the client in one line."""
+    if isinstance(error, asyncio.TimeoutError):
+        return "no answer"
+    text = " ".join(str(error).split()).removeprefix("nats: ")
+    return text or type(error).__name__

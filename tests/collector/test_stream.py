@@ -1,0 +1,279 @@
+"""`serve --stream`: a collector that holds no state, on a real cluster of NATS."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import websocket
+
+from nucleus_logging.cli import main
+from nucleus_logging.collector import Collector
+from nucleus_logging.collector.protocol import row
+from nucleus_logging.collector.settings import Settings
+from nucleus_logging.collector.stream import publisher
+from nucleus_logging.collector.stream.messages import PoisonError, decode, encode, split
+from tests.collector.test_live import listening
+from tests.collector.wire import Serving, connected, event, frame, ids_of, request
+from tests.running import needs
+from tests.servers import nats
+from tests.tools import wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nucleus_logging.collector.store import Row
+    from tests.servers.nats import Cluster
+
+pytestmark = [
+    pytest.mark.once,
+    needs("nats", "asyncpg"),
+    pytest.mark.skipif(bool(nats.missing()), reason=nats.missing()),
+]
+
+NOW = 1_800_000_000_000
+
+
+def rows(first: int, end: int, text: str = "") -> list[Row]:
+    """Rows of numbered events."""
+    return [row("shop", event(number, payload={"text": text}), NOW) for number in range(first, end)]
+
+
+def stored(cluster: Cluster, shard: int = 0) -> list[Row]:
+    """What a shard holds, in its order."""
+    state = cluster.ask(f"STREAM.INFO.NUCLEUS_{shard}")["state"]
+    found: list[Row] = []
+    for seq in range(state["first_seq"], state["last_seq"] + 1):
+        message = cluster.ask(f"STREAM.MSG.GET.NUCLEUS_{shard}", {"seq": seq})["message"]
+        found += decode(base64.b64decode(message["data"]))
+    return found
+
+
+def post(url: str, *events: dict[str, Any]) -> int:
+    """POST events, and return the status."""
+    return request(url, "POST", "/app/shop/track", frame(*events))[0]
+
+
+class TestMessages:
+    """The form of a message."""
+
+    def test_what_goes_in_comes_out(self) -> None:
+        """Rows come back as they were, in their order."""
+        one = rows(0, 3, 'quoted "\0 é \u2028')
+        messages, too_large = encode(one, 10**6)
+        assert (len(messages), too_large) == (1, 0)
+        assert decode(messages[0]) == one
+
+    def test_a_message_too_large_for_the_server_becomes_several(self) -> None:
+        """Order and content stay; only what is too large alone leaves its payload behind."""
+        many = rows(0, 9, "x" * 100)
+        messages, too_large = encode(many, 1000)
+        assert too_large == 0
+        assert all(len(message) <= 1000 for message in messages)
+        assert [one for message in messages for one in decode(message)] == many
+        messages, too_large = encode([*many, *rows(9, 10, "x" * 1000)], 1000)
+        assert too_large == 1
+        last = decode(messages[-1])[-1]
+        assert (last.id, last.payload) == ("id9", '{"nucleus_logging.too_large":true}')
+
+    def test_what_is_no_message(self) -> None:
+        """Anything else is told apart, and never raises anything else."""
+        good = json.loads(encode(rows(0, 1), 10**6)[0][0])
+        fields = good["rows"][0]
+        for bad in (
+            b"",
+            b"[]",
+            b"\xff",
+            b'{"form":2,"rows":[]}',
+            b'{"form":1}',
+            b'{"form":1,"rows":[[]]}',
+            json.dumps({"form": 1, "rows": [["00", *fields[1:]]]}).encode(),
+            json.dumps({"form": 1, "rows": [[*fields[:3], "x", *fields[4:]]]}).encode(),
+            json.dumps({"form": 1, "rows": [[*fields[:-1], 5]]}).encode(),
+            json.dumps({"form": 1, "rows": [[*fields, "more"]]}).encode(),
+        ):
+            with pytest.raises(PoisonError):
+                decode(bad)
+
+    def test_shards(self) -> None:
+        """All of a device is in one shard, in its order; devices are spread."""
+        many = [
+            row("shop", event(number, deviceId=f"d{number % 20}"), NOW) for number in range(200)
+        ]
+        shards = split(many, 4)
+        assert set(shards) == {0, 1, 2, 3}
+        devices = [{one.device for one in part} for part in shards.values()]
+        assert sum(map(len, devices)) == 20
+        for part in shards.values():
+            assert list(part) == [one for one in many if one in part]
+        assert split(many, 1) == {0: many}
+
+
+class TestTaking:
+    """Taking events in."""
+
+    def test_acknowledged_is_in_the_stream(self, stream: Cluster) -> None:
+        """Each client's message is one message of the stream, on three nodes, in order."""
+        with Collector(settings=Settings(db=None, stream=stream.url, port=0)) as collector:
+            with connected(collector.url) as client:
+                for number in range(0, 50, 5):
+                    client.send(frame(*(event(n) for n in range(number, number + 5))))
+                for number in range(0, 50, 5):
+                    assert ids_of(client.recv()) == [f"id{n}" for n in range(number, number + 5)]
+            assert post(collector.url, event(50)) == 200
+        info = stream.ask("STREAM.INFO.NUCLEUS_0")
+        assert info["state"]["messages"] == 11
+        assert info["config"]["num_replicas"] == 3
+        assert [one.name for one in stored(stream)] == [f"n{n}" for n in range(51)]
+
+    def test_shards_share_the_devices(self, stream: Cluster) -> None:
+        """A message of several devices goes to their shards, and is acknowledged once."""
+        settings = Settings(db=None, stream=stream.url, port=0, shards=3)
+        with Collector(settings=settings) as collector, connected(collector.url) as client:
+            client.send(frame(*(event(n, deviceId=f"d{n}") for n in range(20))))
+            assert len(ids_of(client.recv())) == 20
+        found = [stored(stream, shard) for shard in range(3)]
+        assert sum(map(len, found)) == 20
+        assert all(found)
+
+    def test_a_full_stream(self, stream: Cluster) -> None:
+        """A full stream takes nothing and says so; with room, all goes on by itself."""
+        settings = Settings(db=None, stream=stream.url, port=0, max_size=0.1)
+        with Collector(settings=settings) as collector:
+            big = [event(number, payload={"x": "y" * 1000}) for number in range(50)]
+            statuses = [post(collector.url, *big) for _ in range(4)]
+            assert statuses[0] == 200
+            assert statuses[-1] == 503
+            with connected(collector.url) as client:
+                client.send(frame(*big))
+                opcode, payload = client.recv_data()
+                assert opcode == websocket.ABNF.OPCODE_CLOSE
+                assert int.from_bytes(payload[:2], "big") == 1013
+            stream.ask("STREAM.PURGE.NUCLEUS_0")
+            assert post(collector.url, *big) == 200
+
+    def test_without_quorum(
+        self,
+        stream: Cluster,
+        capfd: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Nothing is acknowledged that no quorum has; it comes back by itself."""
+        monkeypatch.setattr(publisher, "_ACK_SECONDS", 1.0)
+        with Collector(settings=Settings(db=None, stream=stream.url, port=0)) as collector:
+            assert post(collector.url, event(1)) == 200
+            health = json.loads(request(collector.url, "GET", "/healthz")[2])
+            assert health == {"status": "ok"}
+            leader = stream.leader()
+            others = [node for node in stream.nodes if node is not leader]
+            for node in others:
+                node.stop()
+            status, headers, _ = request(collector.url, "POST", "/app/shop/track", frame(event(2)))
+            assert (status, bool(headers["Retry-After"])) == (503, True)
+            status, _, body = request(collector.url, "GET", "/healthz")
+            assert status == 503
+            assert json.loads(body)["status"] == "down"
+            assert json.loads(body)["stream"]
+            for node in others:
+                node.start()
+            wait_until(lambda: post(collector.url, event(3)) == 200)
+            wait_until(lambda: request(collector.url, "GET", "/healthz")[0] == 200)
+        assert {"id1", "id3"} <= {one.id for one in stored(stream)}
+        told = [line for line in capfd.readouterr().err.splitlines() if "stream:" in line]
+        assert "nothing is acknowledged" in told[0]
+        assert "written again" in told[-1]
+
+
+class TestReading:
+    """The page's side."""
+
+    def test_every_page_sees_what_every_collector_takes(self, stream: Cluster) -> None:
+        """Live events of one collector are seen at another, with their filter."""
+        settings = Settings(db=None, stream=stream.url, port=0, shards=2)
+        with Collector(settings=settings) as one, Collector(settings=settings) as other:
+            with listening(other, "/api/live?filter=name:n*") as live:
+                number = 0
+
+                def arrives() -> None:
+                    nonlocal number
+                    number += 1
+                    assert post(one.url, event(number), event(number, name="other")) == 200
+
+                arrives()
+                assert live.names(1) == ["n1"]
+                for _ in range(9):
+                    arrives()
+                assert live.names(9) == [f"n{n}" for n in range(2, 11)]
+                page = json.loads(request(other.url, "GET", "/api/events")[2])
+                assert page["events"] == []
+                one_event = f"/api/events?seq={live.last_id}"
+                found = json.loads(request(other.url, "GET", one_event)[2])["events"]
+                assert found[0]["seq"] == int(live.last_id)
+            for path in ("/api/apps", "/api/errors", "/api/stats"):
+                assert request(other.url, "GET", path)[0] == 200
+
+    def test_metrics(self, stream: Cluster) -> None:
+        """The lag is told in messages and seconds, of each shard."""
+        with Collector(settings=Settings(db=None, stream=stream.url, port=0)) as collector:
+            for number in range(3):
+                assert post(collector.url, event(number)) == 200
+            text = request(collector.url, "GET", "/metrics")[2].decode()
+        assert 'nucleus_collector_lag_messages{shard="0"} 3.0' in text
+        assert 'nucleus_collector_lag_seconds{shard="0"} ' in text
+        assert "nucleus_collector_aside_messages 0.0" in text
+
+
+def refused(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Run a command that cannot work: status 2, and the one line that it says."""
+    assert main([*arguments]) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    (line,) = err.splitlines()
+    assert "pass-word" not in line
+    return line
+
+
+def test_as_a_program(stream: Cluster) -> None:
+    """The line says where events go, without secrets; a signal ends it with status 0."""
+    url = stream.url.replace("nats://", "nats://user:pass-word@")
+    with Serving("--port", "0", NUCLEUS_COLLECTOR_STREAM=url) as serving:
+        assert "(stream nats://127.0.0.1:" in serving.line
+        assert "pass-word" not in serving.line
+        assert post(serving.url, event(1)) == 200
+        assert serving.end()[0::2] == (0, "")
+
+
+def test_other_settings(stream: Cluster, capfd: pytest.CaptureFixture[str]) -> None:
+    """A stream that is there with other settings is named with them, and left alone."""
+    with Collector(settings=Settings(db=None, stream=stream.url, port=0, shards=2, retain=1)):
+        pass
+    before = stream.ask("STREAM.INFO.NUCLEUS_0")["config"]
+    given = ["serve", "--port", "0", "--stream", stream.url]
+    assert "shard 0 of 2" in refused(capfd, *given, "--shards", "3")
+    assert "max_age" in refused(capfd, *given, "--retain", "2")
+    assert "max_bytes" in refused(capfd, *given, "--max-size", "5")
+    assert stream.ask("STREAM.INFO.NUCLEUS_0")["config"] == before
+    assert len(stream.ask("STREAM.NAMES")["streams"]) == 2
+    with Collector(settings=Settings(db=None, stream=stream.url, port=0)) as collector:
+        assert post(collector.url, event(1)) == 200
+
+
+def test_what_cannot_work(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unreachable, no URL, no extra: one clear line without secrets, status 2."""
+    for url, named in (
+        ("nats://u:pass-word@127.0.0.1:1", "nats://127.0.0.1:1"),
+        ("http://u:pass-word@h", "nats://HOST:4222"),
+        ("nats://u:pass-word@h:x", "nats://HOST:4222"),
+        ("nats://", "nats://HOST:4222"),
+    ):
+        assert named in refused(capfd, "serve", "--port", "0", "--stream", url)
+    for name in [name for name in sys.modules if name.startswith("nucleus_logging.collector.str")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "nats.aio.client", None)
+    line = refused(capfd, "serve", "--port", "0", "--stream", "nats://h")
+    assert "pip install 'nucleus-logging[collector,cluster]'" in line

@@ -1,0 +1,160 @@
+"""Real nats-server nodes of this machine's package, one or a cluster, started for tests."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tests.running import free_port
+from tests.tools import wait_until
+
+
+def missing() -> str:
+    """Why it cannot be started here; empty when it can."""
+    return "" if _binary() else "nats-server is not installed (Debian: nats-server)"
+
+
+class Node:
+    """One server."""
+
+    def __init__(self, cluster: Cluster, name: str) -> None:
+        self.name = name
+        self.port, self.route = free_port(), free_port()
+        self.host = "127.0.0.1"
+        self.folder = cluster.folder / name
+        self.folder.mkdir()
+        self.process: subprocess.Popen[bytes] | None = None
+        self._cluster = cluster
+
+    def start(self) -> None:
+        """Start it, again after `stop`; it accepts connections when this returns."""
+        others = [one for one in self._cluster.nodes if one is not self]
+        routes = ", ".join(f"nats-route://{one.host}:{one.route}" for one in others)
+        (self.folder / "nats.conf").write_text(
+            f"port: {self.port}\nhost: {self.host}\nserver_name: {self.name}\n"
+            f"jetstream {{ store_dir: '{self.folder / 'data'}' }}\n"
+            + (
+                f"cluster {{ name: test, host: {self.host}, port: {self.route},"
+                f" routes: [{routes}] }}\n"
+                if others
+                else ""
+            )
+            + self._cluster.extra
+        )
+        die_with_us = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*die_with_us, _binary() or "", "-c", self.folder / "nats.conf"],
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+            )
+
+    def stop(self, number: int = signal.SIGKILL) -> None:
+        """End it."""
+        if self.process is not None:
+            self.process.send_signal(number)
+            self.process.wait()
+            self.process = None
+
+
+class Cluster:
+    """Some nodes that form one cluster, in a folder of their own.
+
+    Args:
+        size: how many.
+        extra: more of their configuration.
+    """
+
+    def __init__(self, size: int = 1, extra: str = "") -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="nucleus-nats-"))
+        self.extra = extra
+        self.nodes: list[Node] = []
+        self.nodes += [Node(self, f"n{number}") for number in range(size)]
+
+    @property
+    def url(self) -> str:
+        """What `--stream` takes."""
+        return "nats://" + ",".join(f"{one.host}:{one.port}" for one in self.nodes)
+
+    def start(self) -> None:
+        """Start every node, and wait until JetStream answers."""
+        for node in self.nodes:
+            node.start()
+        if "tls" not in self.extra and "authorization" not in self.extra:
+            self.ready()
+
+    def ready(self) -> None:
+        """Return when JetStream answers and has all of its nodes."""
+        wait_until(lambda: "error" not in self.ask("INFO"))
+
+    def clear(self) -> None:
+        """Remove every stream, with all nodes running."""
+        for node in self.nodes:
+            if node.process is None:
+                node.start()
+        self.ready()
+        for name in self.ask("STREAM.NAMES").get("streams") or []:
+            wait_until(lambda name=name: self.ask(f"STREAM.DELETE.{name}").get("success"))
+
+    def close(self) -> None:
+        """End every node and remove their files."""
+        for node in self.nodes:
+            node.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def ask(self, name: str, body: object = None) -> dict[str, Any]:
+        """Ask JetStream's API."""
+        return asyncio.run(self._ask(f"$JS.API.{name}", body))
+
+    def publish(self, subject: str, data: bytes) -> dict[str, Any]:
+        """Publish a message, and return its acknowledgement."""
+        return asyncio.run(self._ask(subject, data))
+
+    def leader(self, stream: str = "NUCLEUS_0") -> Node:
+        """The node that leads a stream."""
+        found: list[Node] = []
+
+        def led() -> bool:
+            name = self.ask(f"STREAM.INFO.{stream}").get("cluster", {}).get("leader")
+            found[:] = [one for one in self.nodes if one.name == name]
+            return bool(found)
+
+        wait_until(led)
+        return found[0]
+
+    async def _ask(self, subject: str, body: object) -> dict[str, Any]:
+        import nats
+        from nats.errors import Error
+
+        async def quiet(error: Exception) -> None:
+            pass
+
+        try:
+            client = await nats.connect(
+                self.url.removeprefix("nats://").split(","),
+                error_cb=quiet,
+                max_reconnect_attempts=1,
+                connect_timeout=1,
+            )
+        except (Error, OSError) as error:
+            return {"error": str(error)}
+        data = body if isinstance(body, bytes) else json.dumps(body or {}).encode()
+        try:
+            reply = await client.request(subject, data, timeout=2)
+        except (Error, OSError, asyncio.TimeoutError) as error:
+            return {"error": str(error)}
+        finally:
+            await client.close()
+        answer: dict[str, Any] = json.loads(reply.data)
+        return answer
+
+
+def _binary() -> str | None:
+    return shutil.which("nats-server", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
