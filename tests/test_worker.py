@@ -281,3 +281,25 @@ class TestClock:
             ]
             assert len(server.connections) == 1
             assert client.stats().dropped == {}
+
+    def test_what_waits_when_the_clock_is_set(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+    ) -> None:
+        """A machine that learns the time after it has booted loses nothing of what it has logged."""
+        now = time.time
+        with FaultyServer() as server:
+            pass
+        for spool in (False, str(tmp_path)):
+            client = client_of(server, spool=spool, queue_size=5)
+            with monkeypatch.context() as patch:
+                patch.setattr(time, "time", lambda: now() - 50 * 365 * 86_400.0)
+                for number in range(20 if spool else 4):
+                    client.track(f"e{number}")
+                    client.track_error(KeyError("early"), f"f{number}")
+                wait_until(lambda client=client: client.stats().last_error)
+                wait_until(lambda client=client: not client._machine.shipper.buffer.captures)
+            with FaultyServer(port=server.port) as back:
+                assert client.flush(20_000 * MS)
+                assert "expired" not in client.stats().dropped
+                assert len(back.events) >= 5
+            client.close(0)
