@@ -169,16 +169,6 @@ class TestTLS:
             )
             assert delivered(client)
 
-    def test_not_verified(self, transport: str, authority: Authority) -> None:
-        """A certificate that does not verify is an outage; nothing is sent, by no other way."""
-        with FaultyServer(context=authority.server_context()) as server:
-            client = Client("shop", endpoint=server.url, transport="auto", **QUICK)
-            assert "certificate does not verify" in error_of(client, "verify")
-            wait_until(lambda: len(server.connections) >= 3)
-            assert not server.events
-            assert client._machine.link.routes.due() is None
-            assert transport  # the same for both: it never comes to the choice
-
     def test_other_host(self, transport: str, authority: Authority) -> None:
         """A certificate for another host does not verify."""
         with FaultyServer(context=authority.server_context("elsewhere.example")) as server:
@@ -191,6 +181,19 @@ class TestTLS:
             )
             error_of(client, "certificate does not verify")
             assert not server.events
+
+
+class TestDistrust:
+    def test_is_an_outage(self, authority: Authority) -> None:
+        """A certificate that does not verify is an outage; nothing is sent, by no other way."""
+        with FaultyServer(context=authority.server_context()) as server:
+            client = Client("shop", endpoint=server.url, transport="auto", **QUICK)
+            client._machine.link.backoff._cap = 20 * MS
+            assert "certificate does not verify" in error_of(client, "verify")
+            wait_until(lambda: len(server.connections) >= 5)
+            assert not server.events
+            assert {one.head.method for one in server.connections} == {""}
+            assert client._machine.link.routes.due() is None
 
 
 class TestNames:
@@ -306,7 +309,8 @@ class TestBadLines:
                 began = time.perf_counter()
                 logger.info("record %d", number)
                 slowest = max(slowest, time.perf_counter() - began)
-            assert slowest < 1_000 * MS
+            # Whoever waits for the handshake waits for ten seconds.
+            assert slowest < 5_000 * MS
             proxy.to_server.restore()
             assert Client("shop", endpoint=f"ws://127.0.0.1:{proxy.port}").flush(30_000 * MS)
 

@@ -285,7 +285,7 @@ class TestClock:
     def test_what_waits_when_the_clock_is_set(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
     ) -> None:
-        """A machine that learns the time after it has booted loses nothing of what it has logged."""
+        """A machine that learns the time after it has booted loses nothing logged before."""
         now = time.time
         with FaultyServer() as server:
             pass
