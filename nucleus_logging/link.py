@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         def abandon(self) -> None: ...
 
 
+_SHORTEST_CONNECT = 1.0
 #: Handshakes in a row that end without an answer before a path counts as refused.
 _MOST_CUTS = 3
 #: Close codes that blame what was sent: no such data, bad data, policy, too big (RFC 6455, 7.4.1).
@@ -144,10 +145,10 @@ class Link:
         if now < self.backoff.ready_at:
             return
         transport, url = self.routes.current(now)
+        limit = self._patience(now)
         # A failure is reckoned with now: when it comes, the next attempt's time is known, and
         # unless that has passed by then nobody needs to wake up.
         self.backoff.failed(now)
-        limit = CONNECT_TIMEOUT if self.end is None else min(CONNECT_TIMEOUT, self.end - now)
         self._attempt = Attempt(
             transport,
             url,
@@ -158,8 +159,18 @@ class Link:
             self._strangers,
             self.options.ack_timeout,
             self.backoff.ready_at,
-            max(0.0, limit),
+            limit,
         )
+
+    def _patience(self, now: float) -> float:
+        """Return the seconds that an attempt may take.
+
+        Whoever expects acknowledgements soon expects a handshake soon; but what fails for want of
+        time gets more of it the next time.
+        """
+        asked = max(_SHORTEST_CONNECT, self.options.ack_timeout)
+        limit = min(CONNECT_TIMEOUT, asked * 2.0 ** min(self.backoff.failures, 16))
+        return limit if self.end is None else max(0.0, min(limit, self.end - now))
 
     def _made_network(self) -> Network:
         from nucleus_logging.transports.net import Network

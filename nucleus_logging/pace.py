@@ -33,15 +33,16 @@ class Backoff:
 
     Attributes:
         ready_at: when the next attempt may be made.
+        failures: how many there were in a row.
     """
 
-    __slots__ = ("_asked", "_base", "_cap", "_failures", "_random", "_rest", "ready_at")
+    __slots__ = ("_asked", "_base", "_cap", "_random", "_rest", "failures", "ready_at")
 
     def __init__(self, random: Random, base: float = 0.5, cap: float = 60.0) -> None:
         self._random = random
         self._base = base
         self._cap = cap
-        self._failures = 0
+        self.failures = 0
         self._asked = False
         self._rest: float | None = None
         self.ready_at = 0.0
@@ -51,8 +52,8 @@ class Backoff:
 
         It may have told a whole fleet so: a part of that comes on top.
         """
-        ceiling = min(self._cap, self._base * 2.0 ** min(self._failures, 16))
-        self._failures += 1
+        ceiling = min(self._cap, self._base * 2.0 ** min(self.failures, 16))
+        self.failures += 1
         self._asked = at_least > 0.0
         if self._asked:
             ceiling = max(ceiling, _SPREAD * at_least)
@@ -71,7 +72,7 @@ class Backoff:
 
     def forgive(self) -> None:
         """Take the newest failure back: the attempt was none, or another way is tried at once."""
-        self._failures = max(0, self._failures - 1)
+        self.failures = max(0, self.failures - 1)
         self._asked = False
         self.ready_at = 0.0
 
@@ -82,7 +83,7 @@ class Backoff:
 
     def succeeded(self) -> None:
         """Begin at the shortest delay again."""
-        self._failures = 0
+        self.failures = 0
         self._asked = False
         self.ready_at = 0.0
 

@@ -108,6 +108,25 @@ class TestBadServers:
             wait_until(lambda: client.stats().acknowledged == 4)
             assert [one.head.path for one in server.connections] == [FIRST, SECOND]
 
+    def test_handshake_that_hangs_is_as_late_as_an_acknowledgement(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whoever gives a server little time to acknowledge gives it as little to open."""
+        monkeypatch.setattr(link, "CONNECT_TIMEOUT", 3_600.0)
+        with FaultyServer([steps.Hang(), steps.Accept()]) as server:
+            client = client_of(server, ack_timeout=200 * MS)
+            client.track("one")
+            assert client.flush(30_000 * MS)
+
+    def test_handshake_that_takes_longer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A server that is only slow to open gets the time it needs, after some attempts."""
+        monkeypatch.setattr(link, "_SHORTEST_CONNECT", 50 * MS)
+        with FaultyServer([steps.Dribble(1 * MS)]) as server:
+            client = client_of(server, transport="websocket", ack_timeout=50 * MS)
+            client.track("one")
+            server.wait_for(lambda s: s.events)
+            assert len(server.connections) > 1
+
     def test_memory_stays_bounded(self) -> None:
         """A server that stops reading makes nobody keep more than the queue may hold."""
         with FaultyServer([steps.Accept(opening=steps.StopReading())]) as server:
@@ -398,7 +417,7 @@ class TestFlush:
             client.track("one")
             backoff = client._machine.link.backoff
             wait_until(lambda: len(server.connections) >= 2)
-            backoff._failures, backoff._cap = 40, 500.0
+            backoff.failures, backoff._cap = 40, 500.0
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(backoff._random, "uniform", lambda low, high: high)
                 wait_until(lambda: backoff.ready_at > time.monotonic() + 300)
