@@ -153,7 +153,7 @@ def clean(  # noqa: C901 (inlined: it runs for every field of every event)
     """
     out: dict[str, Scalar] = {}
     harmless: Mapping[str, bool] = _NAMES if scrubber is None else scrubber.known
-    scrub = None if scrubber is None else scrubber.text
+    texts: list[str] = []
     longest = limits.max_string
     most = limits.max_keys
     crowded = len(flat) > most
@@ -174,24 +174,26 @@ def clean(  # noqa: C901 (inlined: it runs for every field of every event)
             if not value.isascii() or len(value) > longest:  # type: ignore[union-attr, arg-type]
                 value, shortened = _repaired(key, value, limits)  # type: ignore[arg-type]
                 cut = cut or shortened
-            if scrub is not None:
-                scrubbed = scrub(value)  # type: ignore[arg-type]
-                if scrubbed is not value:
-                    value, shortened = _repaired(key, scrubbed, limits)
-                    cut = cut or shortened
+            texts.append(key)
         elif kind is int:
             if not -LONG_INTEGER < value < LONG_INTEGER:  # type: ignore[operator]
                 value = _integer(value, scrubber)  # type: ignore[arg-type]
         elif kind is float:
-            if value - value != 0.0:  # type: ignore[operator]
-                value = not_a_number(value)  # type: ignore[arg-type]
+            if not -LONG_INTEGER < value < LONG_INTEGER:  # type: ignore[operator]
+                value = _long_float(value, scrubber)  # type: ignore[arg-type]
         elif kind is not bool:
-            value = text(value, longest) if scrub is None else scrub(text(value, longest))
+            value = text(value, longest)
+            texts.append(key)
         out[key] = value
     if len(out) > most:
         for key in list(out)[most - 1 :]:
             del out[key]
         cut = True
+        texts = [key for key in texts if key in out]
+    if scrubber is not None:
+        for key in scrubber.fields(out, texts):
+            out[key], shortened = _repaired(key, str(out[key]), limits)
+            cut = cut or shortened
     if cut:
         out["truncated"] = True
     return out
@@ -330,6 +332,8 @@ def _name(
     if not name.isprintable():
         name = "".join(c if c.isprintable() else "_" for c in whole_characters(name))
     name = name or "_"
+    if scrubber is not None:
+        name = scrubber.text(name)
     secret = scrubber is not None and scrubber.key(name)
     if name == key:
         if scrubber is None:
@@ -353,6 +357,15 @@ def _repaired(key: str, value: str, limits: Limits) -> tuple[str, bool]:
     else:
         short = shorten(value, limits.max_string)
     return short, short is not value
+
+
+def _long_float(value: float, scrubber: Scrubber | None) -> float | str:
+    if value - value != 0.0:
+        return not_a_number(value)
+    short = -SAFE_INTEGER <= value <= SAFE_INTEGER
+    if short and scrubber is not None and scrubber.text(f"{value:.0f}") == SCRUBBED:
+        return SCRUBBED  # a card number that came through a table of floats
+    return value
 
 
 def _integer(value: int, scrubber: Scrubber | None) -> int | str:

@@ -16,41 +16,77 @@ from functools import cache
 
 SCRUBBED = "[scrubbed]"
 
-# What is between "://" and the last "@" before a path begins.
-_CREDENTIALS = r"(?<=://)[^\s/?#\"'<>]{1,256}@"
+# What is between "://" and the last "@" before a path begins; a password may hold what ends one,
+# but a number behind the colon is a port. A text may have been cut before the "@".
+_CREDENTIALS = (
+    r"(?<=://)(?:[^\s/?#\"'<>]{1,256}(?=@)|[^\s/?#@:\"'<>]{0,64}:(?!\d{1,5}(?:[/?#…]|$))"
+    r"(?:[^\s@\"'<>]{1,128}(?=@)|[^\s/?#@\"'<>…]{1,128}(?=…$)))"
+)
+_GAP = r"(?:\s{1,4}|%20|\+|\\t)"
 _BEARER = (
-    r"(?i)\b(bearer\s{1,4})(?!(?:tokens?|auth\w*|scheme|credentials?|format|realm|header)\b)"
+    rf"(?i)\b(bearer{_GAP})(?!(?:tokens?|auth\w*|scheme|credentials?|format|realm|header)\b)"
     r"[\w.~+/\-]{6,}=*"
 )
-_BASIC = r"(?i)\b(basic\s{1,4})([A-Za-z0-9+/]{8,})={0,2}"
+_BASIC = rf"(?i)\b(basic{_GAP})([A-Za-z0-9+/]{{8,}})={{0,2}}"
 _JWT = r"\beyJ[\w\-]{6,}\.[\w\-]{8,}(?:\.[\w\-]*)?"
 # A stack may have been cut in the middle of one: then it goes on to the end.
 _PRIVATE_KEY = (
     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
     r"(?:[^\-]|-(?!----END ))*(?:-----END [A-Z0-9 ]{0,60}-{0,5})?"
 )
-_AWS = r"(?<![A-Za-z0-9])(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{16}(?![A-Za-z0-9])"
+_AWS = r"(?<![A-Za-z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9])"
 _GITHUB = r"\b(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{20,})"
 # Grouped as on the card, or not at all: 4-4-4-4 and its longer and shorter kin, 4-6-5, 4-6-4.
 _CARD = (
-    r"(?<![\d.])(?:3[47]\d{2}([ \-]?)\d{6}\1\d{5}|3[068]\d{2}([ \-]?)\d{6}\2\d{4}"
-    r"|[2-6]\d{3}([ \-]?)\d{4}\3\d{4}\3\d{1,4}(?:\3\d{3})?)(?!\d)"
+    r"(?<![\d.+])(?:3[47]\d{2}([ .\-\xa0]?)(?:\d{6}\1\d{5}|\d{4}\1\d{4}\1\d{3})"
+    r"|3[068]\d{2}([ .\-\xa0]?)\d{6}\2\d{4}"
+    r"|(?:2[2-7]|3[05]|[4-6]\d)\d{2}([ .\-\xa0]?)\d{4}\3\d{4}\3\d{4}(?:\3\d{1,3})?"
+    r"|4\d{12})(?!\d)"
 )
-_FOUR_DIGITS = re.compile(r"[2-6]\d\d\d")
+#: Digits alike, what groups them gone: a text without 13 of them in a row holds no card.
+_DIGITS = bytes.maketrans(b"123456789", b"000000000")
+_GROUPING = b" .-\xa0"
+_MANY_DIGITS = b"0" * 13
+_NO_DIGIT = re.compile(r"\D")
+_KEY_ENDS = r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-{0,5}"
+_BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\\\r\n "
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
+
+
+def any_shape(value: str) -> bool:
+    """Tell whether a text may hold what looks like a secret."""
+    # Of what is searched for, single characters are much cheaper: they go first.
+    return (
+        "earer" in value
+        or "asic" in value
+        or ("J" in value and "eyJ" in value)
+        or ("I" in value and ("AKIA" in value or "ASIA" in value or "BASIC" in value))
+        or (":" in value and "://" in value and ("@" in value or "…" in value))
+        or ("_" in value and "gh" in value and _compiled(_GITHUB).search(value) is not None)
+        or ("_" in value and "github_pat" in value)
+        or "PRIVATE KEY" in value
+        or _MANY_DIGITS in value.encode("latin-1", "replace").translate(_DIGITS, _GROUPING)
+        or ("R" in value and "EARER" in value)
+    )
 
 
 def scrub_shapes(value: str) -> str:
     """Return the text with ``[scrubbed]`` for what looks like a secret, whatever its name."""
-    if "@" in value and "://" in value:
-        value = _compiled(_CREDENTIALS).sub(SCRUBBED + "@", value)
-    if "earer " in value or "BEARER " in value:
+    if "://" in value and ("@" in value or value[-1] == "…"):
+        value = _compiled(_CREDENTIALS).sub(SCRUBBED, value)
+    if "earer" in value or "EARER" in value:
         value = _compiled(_BEARER).sub(r"\1" + SCRUBBED, value)
-    if "asic " in value or "BASIC " in value:
+    if "asic" in value or "BASIC" in value:
         value = _compiled(_BASIC).sub(_without_password, value)
-    if len(value) >= 18:  # the shortest of the others
-        value = _scrub_longer(value)
-    if _FOUR_DIGITS.search(value) is not None:
+    if "eyJ" in value:
+        value = _compiled(_JWT).sub(SCRUBBED, value)
+    if "PRIVATE KEY" in value:
+        value = _without_key(value)
+    if "KIA" in value or "SIA" in value:
+        value = _compiled(_AWS).sub(SCRUBBED, value)
+    if "_" in value and ("gh" in value or "git" in value):
+        value = _compiled(_GITHUB).sub(SCRUBBED, value)
+    if _MANY_DIGITS in value.encode("latin-1", "replace").translate(_DIGITS, _GROUPING):
         value = _compiled(_CARD).sub(_without_card, value)
     return value
 
@@ -61,16 +97,15 @@ def luhn(digits: str) -> bool:
     return (odd + sum(_DOUBLED[int(digit)] for digit in digits[-2::-2])) % 10 == 0
 
 
-def _scrub_longer(value: str) -> str:
-    if "eyJ" in value:
-        value = _compiled(_JWT).sub(SCRUBBED, value)
-    if "PRIVATE KEY" in value:
-        value = _compiled(_PRIVATE_KEY).sub(SCRUBBED, value)
-    if "KIA" in value or "SIA" in value or "ROA" in value or "IDA" in value:
-        value = _compiled(_AWS).sub(SCRUBBED, value)
-    if "_" in value and ("gh" in value or "git" in value):
-        value = _compiled(_GITHUB).sub(SCRUBBED, value)
-    return value
+def _without_key(value: str) -> str:
+    """Take out private keys, also those of which a cut has left only the end."""
+    value = _compiled(_PRIVATE_KEY).sub(SCRUBBED, value)
+    pieces: list[str] = []
+    done = 0
+    for ends in _compiled(_KEY_ENDS).finditer(value):
+        pieces += (value[done : ends.start()].rstrip(_BASE64), SCRUBBED)
+        done = ends.end()
+    return "".join([*pieces, value[done:]]) if pieces else value
 
 
 @cache
@@ -89,4 +124,4 @@ def _without_password(match: re.Match[str]) -> str:
 
 
 def _without_card(match: re.Match[str]) -> str:
-    return SCRUBBED if luhn(match[0].replace(" ", "").replace("-", "")) else match[0]
+    return SCRUBBED if luhn(_NO_DIGIT.sub("", match[0])) else match[0]

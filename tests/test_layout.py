@@ -38,7 +38,7 @@ ROWS = (
     ("events",),
     ("volume", "rewriting", "trail", "context"),
     ("encoding", "naming"),
-    ("payload", "scrub", "stack", "shapes", "texts", "values"),
+    ("payload", "scrub", "stack", "assignments", "shapes", "texts", "values", "words"),
     ("device", "session"),
     ("counting", "pace", "stats"),
     ("options", "table", "checks", "endpoint", "distribution", "errors", "diagnostics", "deadline"),

@@ -278,6 +278,22 @@ class TestClean:
             "url": "https://[scrubbed]@host/?token=[scrubbed]&x=1", "ok": 4111111111111112,
         }  # fmt: skip
 
+    def test_secrets_in_names_and_numbers_go(self) -> None:
+        """A name may be a secret too, as in a mapping by token; and a number a card."""
+        made = clean(
+            {"by 4111111111111111": 1, "b": 4111111111111111, "c": 4111111111111111.0, "d": 1e300},
+            LIMITS,
+            Scrubber(),
+        )
+        assert made == {"by [scrubbed]": 1, "b": "[scrubbed]", "c": "[scrubbed]", "d": 1e300}
+
+    def test_fields_are_scrubbed_together_as_each_alone(self) -> None:
+        """One secret among many texts is found, and no other field suffers from it."""
+        given_ = {"a": "b: c", "d": "token=x", "e": "Bearer abcdef1", "f": "password:", "g": "ok"}
+        expected = {**given_, "d": "token=[scrubbed]", "e": "Bearer [scrubbed]"}
+        assert clean(given_, LIMITS, Scrubber()) == expected
+        assert clean({"f": "token=", "g": "x"}, LIMITS, Scrubber()) == {"f": "token=", "g": "x"}
+
     def test_without_a_scrubber_all_is_kept(self) -> None:
         """scrub=False means what it says."""
         assert clean({"password": "x"}, LIMITS, None) == {"password": "x"}

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nucleus_logging.scrub import PAIRS, STEMS, WORDS, Scrubber
+from nucleus_logging.scrub import Scrubber
 
 GONE = "[scrubbed]"
 
@@ -23,129 +23,11 @@ def scrubber() -> Scrubber:
     return Scrubber()
 
 
-class TestKey:
-    @pytest.mark.parametrize(
-        "name",
-        [
-            "password", "PASSWORD", "user.password", "userPassword", "db_passwd", "password_hash",
-            "secret", "client_secret", "token", "accessToken", "access-token", "csrftoken",
-            "api_key", "apiKey", "APIKey", "X-API-Key", "x_api_key", "apikey", "Authorization",
-            "HTTP_AUTHORIZATION", "proxy-authorization", "cookie", "Set-Cookie", "cookies",
-            "session", "session_id", "sessionid", "PHPSESSID", "request.session.id", "csrf",
-            "X-CSRFToken", "XSRF-TOKEN", "creditCard", "credit_card_number", "card_number", "ssn",
-            "private_key", "ssh-key", "dsn", "SENTRY_DSN", "credentials", "aws_secret_access_key",
-            "PGPASSWORD", "password2", "mytoken", "newpasswordagain",
-            "jwt", "cvv", "refresh_tokens", "password.0", "passphrase",
-        ],
-    )  # fmt: skip
-    def test_secret_names(self, scrubber: Scrubber, name: str) -> None:
-        """Names that mean a secret, in any spelling and at any depth."""
-        assert scrubber.key(name)
-
-    @pytest.mark.parametrize(
-        "name",
-        [
-            "user", "key", "keys", "keyboard", "author", "authority", "token_count", "tokens",
-            "max_tokens", "prompt_tokens", "session_count", "sessionDuration", "password_changed",
-            "cookie_name", "secretary", "passenger", "compass", "card", "monkey", "primary_key",
-            "token_type", "inside", "auth_method", "level", "logger", "message", "stack", "", ".",
-            "assn", "foreign_key", "obsession", "passed", "bypass", "session_timeout",
-        ],
-    )  # fmt: skip
-    def test_harmless_names(self, scrubber: Scrubber, name: str) -> None:
-        """Names that only resemble one, or tell something about a secret."""
-        assert not scrubber.key(name)
-
-    @pytest.mark.parametrize(
-        "name",
-        [
-            "iban", "customer.IBAN", "ibanOld", "old-iban", "iban_count", "tax_id", "taxId",
-            "customer.tax-id", "taxid",
-        ],
-    )  # fmt: skip
-    def test_further_names(self, name: str) -> None:
-        """Names given by the user count in any spelling, whatever stands around them."""
-        assert Scrubber(keys=["iban", "tax_id"]).key(name)
-        assert not Scrubber().key(name)
-
-    def test_what_is_remembered_is_bounded(self) -> None:
-        """A million different names do not fill the memory, and verdicts stay right."""
-        scrubber = Scrubber()
-        for number in range(10_000):
-            assert not scrubber.key(f"k{number}")
-            assert scrubber.text(f"text {number}") == f"text {number}"
-        assert scrubber.key("password")
-        assert len(scrubber.known) < 5000
-        assert len(scrubber._clean) < 5000
-
-    def test_every_secret_word_has_a_stem(self) -> None:
-        """The quick look at a text misses none of the names."""
-        for word in (*WORDS, *PAIRS):
-            assert any(stem in word for stem in STEMS), word
-            assert Scrubber().text(f"{word}=x") == f"{word}={GONE}"
-
-
-class TestNamedInText:
-    @pytest.mark.parametrize(
-        ("text", "expected"),
-        [
-            ("password=hunter2", "password=[scrubbed]"),
-            ("password: hunter2, user: bob", "password: [scrubbed], user: bob"),
-            ("/login?user=bob&token=abc&x=1", "/login?user=bob&token=[scrubbed]&x=1"),
-            ("?access_token=abc#frag", "?access_token=[scrubbed]"),
-            ('{"password":"hun\\"ter2","a":1}', '{"password":"[scrubbed]","a":1}'),
-            ('{"password": 12345, "a": 1}', '{"password": [scrubbed], "a": 1}'),
-            ("{'api_key': 'k', 'a': 1}", "{'api_key': '[scrubbed]', 'a': 1}"),
-            ('"{\\"token\\": \\"abc\\", \\"a\\": 1}"',
-             '"{\\"token\\": \\"[scrubbed]\\", \\"a\\": 1}"'),
-            ('{"session":{"id":"a","u":[1,{"x":2}]},"a":1}', '{"session":[scrubbed],"a":1}'),
-            ("Authorization: Basic dXNlcjpwYXNz\r\nHost: x",
-             "Authorization: [scrubbed]\r\nHost: x"),
-            ('Authorization: Digest username="u", response="r"',
-             'Authorization: [scrubbed]"u", response="r"'),
-            ("Cookie: a=b; c=d\nHost: x", "Cookie: [scrubbed]\nHost: x"),
-            ("{'Set-Cookie': 'sid=abc; Path=/'}", "{'Set-Cookie': '[scrubbed]'}"),
-            ("[('Cookie', 'sid=abc'), ('Host', 'x')]",
-             "[('Cookie', '[scrubbed]'), ('Host', 'x')]"),
-            ("[(b'cookie', b'sid=abc')]", "[(b'cookie', b'[scrubbed]')]"),
-            ("user[password]=x&user[name]=bob", "user[password]=[scrubbed]&user[name]=bob"),
-            ("--api-key=abc --verbose", "--api-key=[scrubbed] --verbose"),
-            ("db.password = 'x y'", "db.password = '[scrubbed]'"),
-            ("PGPASSWORD=x", "PGPASSWORD=[scrubbed]"),
-            ("token=a token=b", "token=[scrubbed] token=[scrubbed]"),
-            ("password='never closed", "password='[scrubbed]"),
-            ("İstanbul password=x", "İstanbul password=[scrubbed]"),
-            ("password=", "password="),
-            ("password", "password"),
-        ],
-    )  # fmt: skip
-    def test_what_stands_behind_a_secret_name_goes(
-        self, scrubber: Scrubber, text: str, expected: str
-    ) -> None:
-        """In assignments, queries, headers, JSON and reprs the value goes, the name stays."""
-        assert scrubber.text(text) == expected
-
-    @pytest.mark.parametrize(
-        "text",
-        [
-            "user bob did buy 3 things",
-            'File "/srv/app/session.py", line 10, in token',
-            "/usr/lib/python3/secrets.py:12: DeprecationWarning: x",
-            "GET /orders/42?page=2 took 12.5 ms: ok",
-            "token_count=5, session_count: 3",
-            "passenger: bob",
-            "the password was changed",
-            "2024-01-02T03:04:05+02:00",
-            "['a', 'b']",
-        ],
-    )
-    def test_harmless_texts_come_back_themselves(self, scrubber: Scrubber, text: str) -> None:
-        """A text without a secret is returned as the very object."""
-        assert scrubber.text(text) is text
-
-    def test_further_names_in_texts(self) -> None:
-        """Names given by the user count in texts too."""
-        assert Scrubber(keys=["tax_id"]).text("taxId=5; x=1") == "taxId=[scrubbed]; x=1"
+def test_what_is_remembered_is_bounded(scrubber: Scrubber) -> None:
+    """A million different texts do not fill the memory."""
+    for number in range(10_000):
+        assert scrubber.text(f"text {number}") == f"text {number}"
+    assert len(scrubber._clean) < 5000
 
 
 class TestOptions:
@@ -210,7 +92,13 @@ def test_the_users_directory_itself(
 HOSTILE = [
     "password", "password=x ", "password=", "://", "://a@", "@://", "4", "4111 ",
     "4111 1111 1111 111", "bearer ", "bearer a", "basic YWFhYWE6YmJi", "eyJ", "eyJaaaaaa.",
-    "-----BEGIN RSA PRIVATE KEY-----", "PRIVATE KEY-----BEGIN ", "AKIA", "gh_", "ghp_a", "token=[",
+    "-----BEGIN RSA PRIVATE KEY-----", "-----END RSA PRIVATE KEY-----A", "AAAA PRIVATE KEY",
+    "',", "','", "'password', \"", "('password','x", "<", "<a", "<password>", "<password>x</", "--",
+    "--token ", "--token x", "%3D", "%3", "%22%3D", "password%3D", "password 'x", "password 'xxxx'",
+    "token=a(", "token=a(b", "password: ", "cookie: =\"", "name='key' value=", "a.b.c.", "://a:b",
+    "://a:b/", "4111.", "= ", "==", "token ==", "::", "api key: ", "key: ", "é=", "пароль=",
+    "&quot;=", "]]]]]]]]]]]]]]]]]]=", "token=x or 'y", "token: a = 'b", "\\n", "…",
+ "PRIVATE KEY-----BEGIN ", "AKIA", "gh_", "ghp_a", "token=[",
     'token:"', 'token:\\"a', "key ", "a.key", "'password', ", "İpassword=x ", "authorization: ",
     'token="\\', "token=[]", "=", ":", " ", "-", "\\", "x",
 ]  # fmt: skip
