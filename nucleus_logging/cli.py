@@ -39,6 +39,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "nucleus_logging.spool_command",
         "list what waits on this machine; show it, send it now, or delete it",
     ),
+    "store": (
+        "nucleus_logging.collector.store_command",
+        "store what collectors have published to a stream",
+    ),
     "tail": (
         "nucleus_logging.collector.tail",
         "follow the events of a running collector in the terminal",

@@ -28,11 +28,11 @@ from nucleus_logging.collector.store.opening import database, shown
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["add_arguments", "default_db", "run"]
+__all__ = ["STREAM_VARIABLE", "add_arguments", "default_db", "run"]
 
 _FILES = 4096
 _TOKEN_VARIABLE = "NUCLEUS_COLLECTOR_TOKEN"
-_STREAM_VARIABLE = "NUCLEUS_COLLECTOR_STREAM"
+STREAM_VARIABLE = "NUCLEUS_COLLECTOR_STREAM"
 _DB_VARIABLE = "NUCLEUS_COLLECTOR_DB"
 
 
@@ -122,7 +122,7 @@ def _allow_files() -> None:
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
-    stream = arguments.stream or os.environ.get(_STREAM_VARIABLE) or None
+    stream = arguments.stream or os.environ.get(STREAM_VARIABLE) or None
     token = arguments.token or os.environ.get(_TOKEN_VARIABLE) or None
     if token is None and not is_loopback(arguments.host):
         token = secrets.token_urlsafe(24)

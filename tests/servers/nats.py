@@ -117,6 +117,10 @@ class Cluster:
         """Publish a message, and return its acknowledgement."""
         return asyncio.run(self._ask(subject, data))
 
+    def take(self, name: str, count: int) -> None:
+        """Read messages from a consumer, and leave without acknowledging them."""
+        asyncio.run(self._take(f"$JS.API.{name}", count))
+
     def leader(self, stream: str = "NUCLEUS_0") -> Node:
         """The node that leads a stream."""
         found: list[Node] = []
@@ -128,6 +132,17 @@ class Cluster:
 
         wait_until(led)
         return found[0]
+
+    async def _take(self, subject: str, count: int) -> None:
+        import nats
+
+        client = await nats.connect(self.url.removeprefix("nats://").split(","))
+        inbox = client.new_inbox()
+        subscription = await client.subscribe(inbox)
+        await client.publish(subject, str(count).encode(), reply=inbox)
+        for _ in range(count):
+            await subscription.next_msg(timeout=10)
+        await client.close()
 
     async def _ask(self, subject: str, body: object) -> dict[str, Any]:
         import nats

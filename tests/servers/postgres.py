@@ -10,6 +10,7 @@ import signal
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from tests.running import free_port
 from tests.tools import wait_until
@@ -80,7 +81,7 @@ class Postgres:
 
     def close(self) -> None:
         """End it and remove its files."""
-        self.stop()
+        self.stop(signal.SIGQUIT)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def url(self, database: str = "postgres") -> str:
@@ -97,6 +98,20 @@ class Postgres:
     def execute(self, sql: str, database: str = "postgres") -> None:
         """Run a statement."""
         assert not asyncio.run(self._ask(database, sql))
+
+    @staticmethod
+    def fetch(sql: str, url: str) -> list[Any]:
+        """What a statement finds."""
+        return asyncio.run(Postgres._fetch(sql, url))
+
+    @staticmethod
+    async def _fetch(sql: str, url: str) -> list[Any]:
+        import asyncpg
+
+        connection = await asyncpg.connect(url)
+        found = [tuple(one) for one in await connection.fetch(sql)]
+        await connection.close()
+        return found
 
     async def _ask(self, database: str, sql: str) -> str:
         import asyncpg

@@ -198,5 +198,24 @@ class Store(Protocol):
             StoreError: nothing was removed.
         """
 
+    def claim(self, shards: int) -> tuple[set[int], int]:
+        """Take what is free of this process's share of a stream's shards.
+
+        From the first call on, ``append`` works only while the claims are held.
+
+        Returns:
+            Those that are held, and how many are this process's share of them.
+
+        Raises:
+            StoreError: none are held any more.
+        """
+
+    def release(self, shard: int) -> None:
+        """Give one back, for another process to take.
+
+        Raises:
+            StoreError: none are held any more.
+        """
+
     def close(self) -> None:
         """Give back every file; idempotent."""

@@ -2,7 +2,7 @@
 
 Idea: a thread with an event loop of its own, that outlives the loops of whoever calls; a call waits
 for its answer. ``Session`` gives a connection of PostgreSQL the face of the standard library's.
-Owns: that thread; the numbering of a statement's values.
+Owns: that thread; the numbering of a statement's values; what an error is called.
 Called by: ``store.postgres``.
 """
 
@@ -14,12 +14,14 @@ import re
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import asyncpg
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator, Sequence
 
     from asyncpg import Connection
 
-__all__ = ["Bridge", "Session"]
+__all__ = ["Bridge", "Session", "reason_of"]
 
 _T = TypeVar("_T")
 _PLACES = re.compile(r"\?")
@@ -87,6 +89,17 @@ class Rows:
 
     def __iter__(self) -> Iterator[Any]:
         return self._rows
+
+
+def reason_of(error: BaseException, url: str) -> str:
+    """What is wrong in one line, with nothing of the URL's secrets."""
+    if isinstance(error, asyncio.TimeoutError):
+        return "it does not answer"
+    if isinstance(error, (ValueError, asyncpg.InterfaceError)) and not isinstance(error, OSError):
+        text = str(error)
+        if any(part and part in text for part in re.split(r"[:/@?&=]+", url)[1:]):
+            return "the URL is not one of PostgreSQL's"
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 async def _wrapped(work: Awaitable[_T]) -> _T:

@@ -95,5 +95,12 @@ class NoStore:
         """Nothing to remove."""
         return 0
 
+    def claim(self, shards: int) -> tuple[set[int], int]:
+        """Nothing is stored here."""
+        return set(), 0
+
+    def release(self, shard: int) -> None:
+        """Nothing is held."""
+
     def close(self) -> None:
         """Nothing to give back."""

@@ -12,7 +12,6 @@ Durability: PostgreSQL's own; a group is committed when its transaction is (``sy
 from __future__ import annotations
 
 import asyncio
-import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,7 +27,8 @@ from nucleus_logging.collector.store import (
     rollup,
     search,
 )
-from nucleus_logging.collector.store.bridge import Bridge, Session
+from nucleus_logging.collector.store.bridge import Bridge, Session, reason_of
+from nucleus_logging.collector.store.claims import Claims
 from nucleus_logging.collector.store.days import clean, day_of, day_to_drop, make_day, table_of
 from nucleus_logging.collector.store.dialect import POSTGRES
 from nucleus_logging.collector.store.migrations import LOCK, FormError, check, migrate
@@ -86,7 +86,9 @@ class PostgresStore:
         self._name = shown(url)
         self._closed = False
         self._days: set[int] = set()
+        self._claims = Claims()
         self._writing: asyncpg.Connection | None = None
+        self._turn = asyncio.Lock()
         self._bridge = Bridge("nucleus-collector-postgres")
         try:
             self._pool: asyncpg.Pool = self._bridge.run(self._open())
@@ -95,7 +97,7 @@ class PostgresStore:
             raise StoreUnusableError(f"{self._name} {error}", status=2) from None
         except (*_TROUBLE, ValueError) as error:
             self._bridge.close()
-            reason = _reason(error, url)
+            reason = reason_of(error, url)
             raise StoreUnusableError(f"cannot use {self._name}: {reason}", status=2) from None
 
     def append(self, rows: Sequence[Row]) -> int:
@@ -200,6 +202,17 @@ class PostgresStore:
         """Add new events to the figures; see ``Store.roll_up``."""
         return self._write(self._roll_up(rows))
 
+    def claim(self, shards: int) -> tuple[set[int], int]:
+        """Take free shards up to an even share; see ``Store.claim``.
+
+        The locks are the writing connection's: who dies, or is cut off, has none.
+        """
+        return self._write(self._claim(shards))
+
+    def release(self, shard: int) -> None:
+        """Give a shard back; see ``Store.release``."""
+        self._write(self._release(shard))
+
     def close(self) -> None:
         """Close every connection; idempotent."""
         if not self._closed:
@@ -243,14 +256,22 @@ class PostgresStore:
         except (*_TROUBLE, asyncio.CancelledError):
             self._pool.terminate()
 
-    async def _writer(self) -> asyncpg.Connection:
+    async def _writer(self, *, claiming: bool = False) -> asyncpg.Connection:
         """The one connection that writes, made anew when it was lost."""
         if self._read_only:
             raise StoreError("the database was opened for reading")
         if self._writing is None or self._writing.is_closed():
+            if self._claims.used and not claiming:
+                raise StoreError("the connection was lost, and the claims with it")
             self._days.clear()
             self._writing = await self._connect()
         return self._writing
+
+    async def _claim(self, shards: int) -> tuple[set[int], int]:
+        return await self._claims.take(await self._writer(claiming=True), shards)
+
+    async def _release(self, shard: int) -> None:
+        await self._claims.release(await self._writer(), shard)
 
     async def _append(self, rows: Sequence[Row]) -> int:
         records: dict[bytes, Row] = {}
@@ -336,12 +357,17 @@ class PostgresStore:
             work.close()
             raise StoreError("the database is closed")
         try:
-            return self._bridge.run(work)
+            return self._bridge.run(self._alone(work))
         except _REFUSED as error:
             raise StoreRefusedError(str(error)) from error
         except _TROUBLE as error:
             self._days.clear()
-            raise StoreError(_reason(error, self._url)) from error
+            raise StoreError(reason_of(error, self._url)) from error
+
+    async def _alone(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Its turn on the writing connection."""
+        async with self._turn:
+            return await work
 
     @contextmanager
     def _reading(self) -> Iterator[Session]:
@@ -352,12 +378,12 @@ class PostgresStore:
             connection = self._bridge.run(self._pool.acquire(timeout=_CONNECT_SECONDS))
             yield Session(self._bridge, connection)
         except _TROUBLE as error:
-            raise StoreError(_reason(error, self._url)) from error
+            raise StoreError(reason_of(error, self._url)) from error
         finally:
             if connection is not None and not self._closed:
-                self._bridge.run(self._release(connection))
+                self._bridge.run(self._give_back(connection))
 
-    async def _release(self, connection: Any) -> None:
+    async def _give_back(self, connection: Any) -> None:
         try:
             await self._pool.release(connection, timeout=_CONNECT_SECONDS)
         except _TROUBLE:
@@ -367,14 +393,3 @@ class PostgresStore:
 def _where(wanted: dict[str, str | None]) -> tuple[str, list[str]]:
     given = {column: value for column, value in wanted.items() if value is not None}
     return "".join(f' AND "{column}" = ?' for column in given), list(given.values())
-
-
-def _reason(error: BaseException, url: str) -> str:
-    """What is wrong in one line, with nothing of the URL's secrets."""
-    if isinstance(error, asyncio.TimeoutError):
-        return "it does not answer"
-    if isinstance(error, (ValueError, asyncpg.InterfaceError)) and not isinstance(error, OSError):
-        text = str(error)
-        if any(part and part in text for part in re.split(r"[:/@?&=]+", url)[1:]):
-            return "the URL is not one of PostgreSQL's"
-    return " ".join(str(error).split()) or type(error).__name__

@@ -13,6 +13,7 @@ by either.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 import threading
@@ -71,6 +72,7 @@ class SqliteStore:
         self._read_only = read_only
         self._lock = threading.Lock()
         self._writing: sqlite3.Connection | None = None
+        self._claim: int | None = None
         try:
             if not read_only:
                 self._create_file()
@@ -189,6 +191,22 @@ class SqliteStore:
         with self._transaction() as connection:
             return rollup.roll_up(connection, SQLITE, rows)
 
+    def claim(self, shards: int) -> tuple[set[int], int]:
+        """Take all shards, or none: a file is written by one process; see ``Store.claim``."""
+        with self._lock:
+            if self._claim is None:
+                claim = os.open(f"{self.path}-store", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                try:
+                    fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    os.close(claim)
+                    return set(), shards
+                self._claim = claim
+        return set(range(shards)), shards
+
+    def release(self, shard: int) -> None:
+        """Nothing: the share is always everything."""
+
     def close(self) -> None:
         """Close the writing connection, which also folds the WAL back into the file; idempotent."""
         with self._lock:
@@ -196,6 +214,9 @@ class SqliteStore:
                 with suppress(sqlite3.Error):
                     self._writing.close()
                 self._writing = None
+            if self._claim is not None:
+                os.close(self._claim)
+                self._claim = None
 
     def _oldest_received(self) -> float:
         with self._reading() as connection:

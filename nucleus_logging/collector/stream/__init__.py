@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from nucleus_logging.collector.store import StoreUnusableError
 
-__all__ = ["MISSING", "StreamUnusableError"]
+__all__ = ["MISSING", "MISSING_FOR_STORE", "StreamUnusableError"]
 
+MISSING_FOR_STORE = "a stream needs its extra: pip install 'nucleus-logging[cluster]'"
 MISSING = "a stream needs its extra: pip install 'nucleus-logging[collector,cluster]'"
 
 
