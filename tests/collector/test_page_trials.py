@@ -124,7 +124,7 @@ def _scroll(page: Page, collector: Collector) -> None:
             const list = document.querySelector(".list");
             const frames = [];
             let last = performance.now();
-            for (let step = 0; step < 120; step++) {
+            for (let step = 0; step < 60; step++) {
                 list.scrollTop = (step * 7919 * 28) % (100_000 * 28);
                 await new Promise(requestAnimationFrame);
                 frames.push(performance.now() - last);

@@ -3,7 +3,7 @@
 import { Stream, find } from "./api.js";
 
 const PAGE = 300;
-const NEXT_PAGE = 1000; // who scrolls wants more
+const NEXT_PAGES = 5000; // who scrolls wants more
 const MOST = 150_000; // rows kept; older ones are found again by scrolling
 const MOST_WAITING = 20_000; // kept behind the pill; of more only the number is known
 
@@ -50,7 +50,7 @@ export class Feed {
     if (!this.cursor || this.loading) return;
     this.loading = true;
     try {
-      for await (const page of find(this.query, this.cursor, NEXT_PAGE, this.abort.signal)) this.append(page);
+      for await (const page of find(this.query, this.cursor, NEXT_PAGES, this.abort.signal)) this.append(page);
     } catch (error) {
       if (error.name === "AbortError") return;
     }

@@ -4,7 +4,7 @@ import { html } from "./vendor/htm-preact/standalone.module.js";
 import { cut } from "./format.js";
 
 const LIBRARY = /site-packages|dist-packages|[/\\]lib[/\\]python\d|<frozen |node_modules|node:|\(native\)|webpack\/runtime/;
-const MOST = 200_000; // characters
+const MOST = 50_000; // characters; more would stall the page
 
 // Frames of libraries fold together; a frame is its line and the lines of code below it.
 function folded(stack) {
@@ -23,7 +23,7 @@ function folded(stack) {
 }
 
 export function Stack({ stack }) {
-  return html`<h3>Stack</h3><div class="stack" tabindex="0" role="region" aria-label="Stack">
+  return html`<h3>Stack ${stack.length > MOST && html`<small>its first ${MOST} characters; copied whole</small>`}</h3><div class="stack" tabindex="0" role="region" aria-label="Stack">
     ${folded(cut(stack.trimEnd(), MOST)).map((group, index) => group.fromLibrary
       ? html`<details key=${index}><summary>${group.frames} library frame${group.frames === 1 ? "" : "s"}</summary>
           <pre>${group.lines.join("\n")}</pre></details>`
