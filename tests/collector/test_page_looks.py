@@ -85,7 +85,7 @@ def test_nothing_jumps_while_streaming(page: Page, collector: Collector) -> None
     put(collector, recent(0))
     visit(page, collector)
     shows(page, "n0")
-    page.locator(".tabs .figures", has_text="1 events").wait_for()
+    page.locator(".tabs .figures", has_text="1 event").wait_for()
     page.evaluate(
         """() => {
             window.moved = [];

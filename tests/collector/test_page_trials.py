@@ -193,7 +193,7 @@ def test_every_view_knows_the_server(page: Page, collector: Collector, view: str
     visit(page, collector, f"?view={view}")
     page.get_by_text("waiting for the first event").wait_for()
     put(collector, recent(1, type="error"))
-    page.locator(".tabs .figures", has_text="1 events").wait_for()
+    page.locator(".tabs .figures", has_text="1 event").wait_for()
     collector.stop()
     page.get_by_text("connection lost, trying again").wait_for()
     collector.start()

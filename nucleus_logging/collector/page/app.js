@@ -142,8 +142,8 @@ function App() {
           title=${`key ${index + 1}`}>${name[0].toUpperCase() + name.slice(1)}${name === "errors" && html`
           <span class=${`badge${errors && errors.length ? "" : " hidden"}`}>${errors ? errors.length : 0}</span>`}</button>`)}
       <span class="figures" role="status" aria-live=${online ? "off" : "polite"}>${online
-        ? stats && html`<span class="number large">${count(stats.events)}</span> events · <span class="number">${count(rate)}</span>/s<span
-            class="wide"> · <span class="number">${count(stats.sessions)}</span> sessions</span>`
+        ? stats && html`<span class="number large">${count(stats.events)}</span> <span class="unit">${stats.events === 1 ? "event" : "events"}</span> · <span class="number">${count(rate)}</span>/s<span
+            class="wide"> · <span class="number">${count(stats.sessions)}</span> <span class="unit large">${stats.sessions === 1 ? "session" : "sessions"}</span></span>`
         : "connection lost, trying again"}</span>
     </nav>
     ${view === "live" && html`<${Live} ...${shared} feed=${feed} paused=${paused} />`}

@@ -95,7 +95,7 @@ function Sparkline({ group, until }) {
   const since = Math.floor(group.since / step) * step;
   const buckets = Math.max(2, Math.ceil((until - since) / step));
   const most = Math.max(...points.map(([, number]) => number));
-  const width = Math.max(1, 120 / buckets);
+  const width = Math.min(12, Math.max(1, 120 / buckets));
   return html`<svg class="spark" viewBox="0 0 120 20" role="img"
       aria-label=${`${group.count} in this range, at most ${most} at once`}>
     <line x1="0" x2="120" y1="19.5" y2="19.5" />

@@ -44,6 +44,8 @@ export function ago(ms, now = Date.now()) {
 // Narrow spaces between thousands, as tabular figures want them.
 export const count = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, "\u202f");
 
+export const counted = (number, unit) => `${count(number)} ${unit}${number === 1 ? "" : "s"}`;
+
 export const text = (value) => (typeof value === "string" ? value : JSON.stringify(value));
 
 // What a row says beside the name; worked out once, since values may be large.

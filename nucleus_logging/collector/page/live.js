@@ -5,7 +5,7 @@ import { ask } from "./api.js";
 import { Connect } from "./connect.js";
 import { Detail } from "./detail.js";
 import { words, without } from "./filter.js";
-import { count } from "./format.js";
+import { count, counted } from "./format.js";
 import { List } from "./list.js";
 
 export function Live({ url, go, feed, figures, paused, actions }) {
@@ -78,7 +78,7 @@ function Announcer({ arrived }) {
   useEffect(() => {
     const timer = setInterval(() => setSaid((before) => {
       const more = latest.current - before.arrived;
-      return more === 0 ? before : { text: more > 0 ? `${more} new events` : "", arrived: latest.current };
+      return more === 0 ? before : { text: more > 0 ? counted(more, "new event") : "", arrived: latest.current };
     }), 5000);
     return () => clearInterval(timer);
   }, []);
@@ -110,7 +110,7 @@ function Dropping({ feed, filter, app, go }) {
     for (const word of whole) {
       ask("events", { ...query, filter: without(query.filter, word), limit: 1000 }, abort.signal)
         .then((found) => {
-          const shown = count(found.events.length) + (found.cursor ? " or more" : "");
+          const shown = found.cursor ? `${count(found.events.length)} or more events` : counted(found.events.length, "event");
           setCounts((before) => ({ ...before, [word]: shown }));
         }, () => {});
     }
@@ -123,7 +123,7 @@ function Dropping({ feed, filter, app, go }) {
       <h2>No event fits this filter</h2>
       <ul class="plain">${whole.map((word, index) => html`
         <li key=${word}><button class="link" onClick=${() => drop(word, index)}>
-          without <code>${word}</code></button> ${counts[word] === undefined ? "…" : `${counts[word]} events`}</li>`)}
+          without <code>${word}</code></button> ${counts[word] || "…"}</li>`)}
       </ul>
       ${Boolean(query.since) && html`<${Everything} go=${go} />`}
     </div>`;

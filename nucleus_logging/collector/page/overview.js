@@ -19,8 +19,8 @@ export function Overview({ url, go, figures, theme, actions }) {
   return html`
     <main class="view scroll overview">
       <dl class="figures">
-        ${[["events", stats.events], ["sessions", stats.sessions], ["active users", stats.users], ["devices", stats.devices]]
-          .map(([name, number]) => html`<div key=${name}><dt>${name}</dt><dd>${count(number)}</dd></div>`)}
+        ${[["event", stats.events], ["session", stats.sessions], ["active user", stats.users], ["device", stats.devices]]
+          .map(([name, number]) => html`<div key=${name}><dt>${name}${number === 1 ? "" : "s"}</dt><dd>${count(number)}</dd></div>`)}
       </dl>
       ${!stats.events ? html`<div class="empty"><h2>No event in this range</h2><${Everything} go=${go} /></div>` : html`
         <h2>Events by level <small>${url.since ? html`<button class="link" onClick=${whole}>back from the zoom</button>` : "drag to zoom"}</small></h2>

@@ -24,6 +24,8 @@ const color = (name) => {
   return (style.getPropertyValue(`--fill-${name}`) || style.getPropertyValue(`--${name}`)).trim();
 };
 
+// Seconds between two ticks: minutes, hours, days.
+const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 10080, 43200, 525600].map((minutes) => minutes * 60);
 const pad = (number) => String(number).padStart(2, "0");
 
 function ticks(plot, values, axis, space, step) {
@@ -47,8 +49,8 @@ function Plot({ xs, step, series, columns, height, style, theme, label, onZoom }
     const width = () => Math.max(200, box.current.clientWidth);
     const axis = { stroke: color("quiet"), grid: { stroke: color("line"), width: 1 }, ticks: { stroke: color("line"), width: 1 } };
     plot.current = new uPlot({
-      width: width(), height, padding: [8, 16, 0, 0], legend: { live: true },
-      axes: [{ ...axis, values: ticks }, { ...axis, size: 56, values: (_, values) => values.map((value) => (value % 1 ? "" : count(value))) }],
+      width: width(), height, padding: [8, 24, 0, 0], legend: { live: true },
+      axes: [{ ...axis, values: ticks, incrs: STEPS }, { ...axis, size: 56, values: (_, values) => values.map((value) => (value % 1 ? "" : count(value))) }],
       scales: {
         x: { range: () => [now.current.xs[0], now.current.xs[now.current.xs.length - 1] + now.current.step] },
         y: { range: (_, least, most) => [0, Math.max(1, most * 1.05)] },
