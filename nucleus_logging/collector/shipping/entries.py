@@ -91,12 +91,12 @@ class _Joiner:
         if found is None:
             if not blank:
                 self._unreadable(line)
-        elif isinstance(found, Continued) and self._joins(found.text):
+        elif isinstance(found, Continued) and self._joins(found):
             self._more.append(found.text)
         else:
             whole = self.close()
             self._dated = isinstance(found, Entry)
-            self._entry = found if isinstance(found, Entry) else _undated(found.text)
+            self._entry = found if isinstance(found, Entry) else _undated(found)
         self._last = line
         return whole
 
@@ -108,18 +108,20 @@ class _Joiner:
         self._entry, self._more = None, []
         return whole
 
-    def _joins(self, text: str) -> bool:
-        """Whether a line without a date goes on with the entry before it."""
+    def _joins(self, found: Continued) -> bool:
+        """Whether a line that does not begin as an entry does goes on with the one before it."""
         if self._entry is None or len(self._more) >= _JOINED_LINES:
             return False
-        if self._dated or continues(text):
+        if (self._dated and found.date is None) or continues(found.text):
             return True
-        # In a text without dates, only the end of a traceback stands at the left and belongs to it.
+        # Of what stands at the left, only the end of a traceback belongs to it, behind its frames.
         before = [self._entry.message, *self._more]
-        return any(line.startswith("Traceback ") for line in before) and (
-            exception_of(text) is not None and exception_of("\n".join(self._more)) is None
+        return (
+            before[-1][:1] in (" ", "\t")
+            and exception_of(found.text) is not None
+            and any("Traceback " in line for line in before)
         )
 
 
-def _undated(text: str) -> Entry:
-    return Entry(None, None, None, shape(text) or "(empty)", text, {}, None)
+def _undated(found: Continued) -> Entry:
+    return Entry(found.date, None, None, shape(found.text) or "(empty)", found.text, {}, None)

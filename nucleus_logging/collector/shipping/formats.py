@@ -14,7 +14,14 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from nucleus_logging.collector.shipping.moments import moment
-from nucleus_logging.collector.shipping.plain import LEVELS, begins, continues, exception_of, shape
+from nucleus_logging.collector.shipping.plain import (
+    LEVELS,
+    SEVERITIES,
+    begins,
+    continues,
+    exception_of,
+    shape,
+)
 
 __all__ = ["CONTINUED", "FORMATS", "Continued", "Entry", "Format", "closed", "recognise"]
 
@@ -32,9 +39,10 @@ class Entry(NamedTuple):
 
 
 class Continued(NamedTuple):
-    """A line that belongs to the entry before."""
+    """A line that may belong to the entry before; with a date of its own only if it looks so."""
 
     text: str
+    date: float | None = None
 
 
 CONTINUED = Continued
@@ -49,8 +57,9 @@ _STACKS = ("exception", "exc_info", "stack", "stack_trace", "exc_text", "error.s
 _PRIVATE = {"hostname", "host", "host.name", "pid", "process", "v", "levelno"}
 _PINO = {10: "debug", 20: "debug", 30: "info", 40: "warning", 50: "error", 60: "critical"}
 _PYTHON = {10: "debug", 20: "info", 30: "warning", 40: "error", 50: "critical"}
-_SYSLOG = ("critical", "critical", "critical", "error", "warning", "info", "info", "debug")
-_PAIR = re.compile(r'\s*([A-Za-z_@][\w.@/-]*)=("(?:[^"\\]|\\.)*"|[^\s"]*)(?=\s|$)')
+_BETWEEN = "\n\nDuring handling of the above exception, another exception occurred:\n\n"
+_PAIR = re.compile(r'\s*([A-Za-z_@][\w.@/-]*)(?:=("(?:[^"\\]|\\.)*"|[^\s"]*))?(?=\s|$)')
+_COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
 
 def recognise(lines: Sequence[str]) -> str:
@@ -81,9 +90,7 @@ def docker(line: str) -> Entry | Continued | None:
     text = str(value["log"]).rstrip("\n")
     inner = _object(text)
     entry = _entry(inner) if inner is not None else plain(text)
-    if isinstance(entry, Entry) and entry.date is None:
-        entry = entry._replace(date=moment(value.get("time")))
-    return entry
+    return entry if entry.date is not None else entry._replace(date=moment(value.get("time")))
 
 
 def journal(line: str) -> Entry | Continued | None:
@@ -96,14 +103,14 @@ def journal(line: str) -> Entry | Continued | None:
         numbers = [number for number in said if isinstance(number, int) and 0 <= number < 256]
         said = bytes(numbers).decode("utf-8", "replace")
     priority = str(value.get("PRIORITY", ""))
-    level = _SYSLOG[int(priority)] if priority in set("01234567") else None
+    level = SEVERITIES[int(priority)] if priority in set("01234567") else None
     source = value.get("SYSLOG_IDENTIFIER") or value.get("_SYSTEMD_UNIT")
     unit = value.get("_SYSTEMD_UNIT")
     return Entry(
         moment(value.get("__REALTIME_TIMESTAMP")),
         level,
         str(source) if source else None,
-        shape(str(said or "")),
+        shape(str(said or "")) or "(empty)",
         str(said or ""),
         {"unit": unit} if unit else {},
         None,
@@ -111,20 +118,30 @@ def journal(line: str) -> Entry | Continued | None:
 
 
 def logfmt(line: str) -> Entry | Continued | None:
-    """``key=value key="value"`` from end to end, two pairs at least."""
+    """``key=value key="value" flag``: two pairs at least, and more of them than flags."""
     fields: dict[str, object] = {}
-    place = 0
+    place = pairs = flags = 0
     while found := _PAIR.match(line, place):
         place = found.end()
         value = found[2]
-        fields[found[1]] = (
-            re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else _number(value)
-        )
-    return None if len(fields) < 2 or line[place:].strip() else _entry(fields)
+        if value is None:
+            if not fields:
+                return None
+            flags += 1
+            fields[found[1]] = True
+            continue
+        pairs += 1
+        if value.startswith('"'):
+            fields[found[1]] = re.sub(r"\\(.)", _unescaped, value[1:-1])
+        else:
+            fields[found[1]] = _number(value)
+    return None if pairs < 2 or flags >= pairs or line[place:].strip() else _entry(fields)
 
 
-def plain(line: str) -> Entry | Continued | None:
+def plain(line: str) -> Entry | Continued:
     """Text: an entry where a date or a level stands in front, else a line that continues one."""
+    if "\x1b" in line:
+        line = _COLOUR.sub("", line)
     found = begins(line)
     if found is None or continues(line):
         return Continued(line)
@@ -156,7 +173,7 @@ def closed(entry: Entry, more: Sequence[str]) -> Entry:
     raised = exception_of(text) if "Traceback " in text or "\tat " in text else None
     if raised is None:
         return entry._replace(message=f"{entry.message}\n{text}")
-    start = next((i for i, line in enumerate(more) if line.startswith("Traceback ")), 0)
+    start = next((i for i, line in enumerate(more) if "Traceback " in line), 0)
     message = "\n".join([entry.message, *more[:start]])
     return entry._replace(
         level=entry.level or "error", message=message, stack="\n".join(more[start:])
@@ -165,34 +182,55 @@ def closed(entry: Entry, more: Sequence[str]) -> Entry:
 
 def _entry(value: dict[str, object]) -> Entry:
     """The entry of an object with the usual keys; what is not one of them becomes a field."""
-    fields = {key: one for key, one in value.items() if key not in _PRIVATE}
-    pino = "pid" in value and "hostname" in value
+    fields = {key: one for key, one in value.items() if key not in _PRIVATE and one is not None}
+    pino = "msg" in value and "levelno" not in value
     date = moment(_take(fields, _TIMES))
     level = _level(_take(fields, _LEVELS), _PINO if pino else _PYTHON)
     event = fields.pop("event", None)
     message = _take(fields, _MESSAGES)
     logger = _take(fields, _LOGGERS)
-    stack = _take(fields, _STACKS)
-    error = fields.pop("err", None)
-    if isinstance(error, dict):
-        stack = stack or error.pop("stack", None)
-        fields["err"] = error
-    elif error is not None:
-        fields["err"] = error
-    if isinstance(stack, (dict, list)):
-        stack = json.dumps(stack)
+    stack = _stack(fields)
     text = _text(event if message is None else message)
     # An `event` is a name as it stands; a message has its values in it.
     name = _text(event)[:200] if isinstance(event, str) and event else shape(text)
     return Entry(
         date,
-        level,
+        level or ("error" if stack else None),
         _text(logger) or None,
         name or "(empty)",
         text,
         fields,
-        _text(stack) or None,
+        stack,
     )
+
+
+def _stack(fields: dict[str, object]) -> str | None:
+    """The traceback: a text, structlog's list of exceptions, or within an error of JavaScript's."""
+    stack = _take(fields, _STACKS)
+    raised = fields.get("exception")
+    if stack is None and isinstance(raised, list):
+        parts = [_traceback(one) for one in reversed(raised) if isinstance(one, dict)]
+        if parts:
+            del fields["exception"]
+            stack = _BETWEEN.join(parts)
+    for name in ("err", "error"):
+        error = fields.get(name)
+        if isinstance(error, dict) and isinstance(error.get("stack"), str):
+            fields[name] = {key: one for key, one in error.items() if key != "stack"}
+            stack = stack or error["stack"]
+    return _text(stack) or None
+
+
+def _traceback(raised: dict[str, object]) -> str:
+    """One exception as structlog's ``dict_tracebacks`` writes it, as Python prints it."""
+    lines = ["Traceback (most recent call last):"]
+    frames = raised.get("frames")
+    for frame in frames if isinstance(frames, list) else ():
+        if isinstance(frame, dict):
+            place = f'  File "{frame.get("filename")}", line {frame.get("lineno")}'
+            lines.append(f"{place}, in {frame.get('name')}")
+    lines.append(f"{raised.get('exc_type')}: {raised.get('exc_value')}")
+    return "\n".join(lines)
 
 
 def _kind(value: dict[str, object]) -> str:
@@ -215,7 +253,7 @@ def _level(value: object, numbers: dict[int, str]) -> str | None:
     if isinstance(value, str) and value.isdecimal():
         value = int(value[:6])
     if isinstance(value, (int, float)):
-        return numbers.get(int(value) // 10 * 10)
+        return numbers.get(min(int(value) // 10 * 10, max(numbers)))
     return LEVELS.get(value.lower()) or value.lower()[:32] if isinstance(value, str) else None
 
 
@@ -228,6 +266,10 @@ def _object(line: str) -> dict[str, object] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    return {"n": "\n", "t": "\t", "r": "\r"}.get(found[1], found[1])
 
 
 def _number(text: str) -> object:

@@ -18,12 +18,12 @@ _MONTHS = {name: number for number, name in enumerate(_NAMES.split(), 1)}
 # 2026-03-04T02:12:40.123456+01:00, 2026-03-04 02:12:40,123, 2026/03/04 02:12:40
 _ISO = re.compile(
     r"(\d{4})[-/](\d\d)[-/](\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?"
-    r"(?: ?(Z|UTC|[+-]\d\d:?\d\d))?(?![\d:])"
+    r"(?: ?(Z|UTC|[+-]\d\d(?::?\d\d)?))?(?!\d|:\d)"
 )
 # Mar  4 02:12:40, as syslog writes
 _SYSLOG = re.compile(r"([A-Z][a-z]{2}) +(\d{1,2}) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?(?!\d)")
-# 04/Mar/2026:02:12:40 +0000, as web servers write
-_WEB = re.compile(r"(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d):(\d\d):(\d\d)(?: ([+-]\d{4}))?")
+# 04/Mar/2026:02:12:40 +0000, as web servers write, and 04/Mar/2026 02:12:40, as Django
+_WEB = re.compile(r"(\d\d)/([A-Z][a-z]{2})/(\d{4})[: ](\d\d):(\d\d):(\d\d)(?: ([+-]\d{4}))?")
 _EPOCH = re.compile(r"(1\d{9})(?:\.(\d{1,9}))?(?![\d.])")
 
 
@@ -102,5 +102,5 @@ def _offset(zone: str) -> timedelta:
     if zone in ("Z", "UTC"):
         return timedelta()
     digits = zone[1:].replace(":", "")
-    offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
+    offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:] or 0))
     return -offset if zone[0] == "-" else offset

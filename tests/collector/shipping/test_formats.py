@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from nucleus_logging.collector.shipping.entries import entries
 from nucleus_logging.collector.shipping.formats import FORMATS, Continued, Entry, recognise
-from nucleus_logging.collector.shipping.plain import shape
+from nucleus_logging.collector.shipping.plain import exception_of, shape
 from nucleus_logging.collector.shipping.source import IDLE, Line
 
 SECOND = 1_772_590_360
@@ -87,7 +87,49 @@ class TestJson:
         assert (entry.date, entry.level, entry.name) == (pytest.approx(SECOND), "error", "x")
         entry = one("docker", {**wrapped, "log": "ERROR: boom\n"})
         assert (entry.date, entry.level, entry.message) == (pytest.approx(SECOND), "error", "boom")
-        assert FORMATS["docker"](json.dumps({**wrapped, "log": "  more\n"})) == Continued("  more")
+        continued = FORMATS["docker"](json.dumps({**wrapped, "log": "  more\n"}))
+        assert continued == Continued("  more", pytest.approx(SECOND))
+
+    def test_docker_lines_have_dates(self) -> None:
+        """Each line that Docker dated is an entry of its own, except what goes on."""
+        logs = ["2026-03-04 02:12:40 INFO hello", *TRACEBACK.splitlines(), "bare", "more"]
+        text = "\n".join(
+            json.dumps({"log": log + "\n", "stream": "s", "time": f"2026-03-04T02:12:4{n}Z"})
+            for n, log in enumerate(logs)
+        )
+        found, _ = read(text)
+        assert [entry.message for entry in found] == ["hello", "bare", "more"]
+        assert [entry.date for entry in found] == [SECOND, SECOND + 5, SECOND + 6]
+        assert found[0].stack == TRACEBACK
+
+    def test_exceptions_as_objects(self) -> None:
+        """structlog's list of exceptions is a stack, the cause first; so is an error's own."""
+        frame = {"filename": "x.py", "lineno": 3, "name": "f"}
+        raised = [
+            {"exc_type": "ValueError", "exc_value": "outer", "frames": []},
+            {"exc_type": "KeyError", "exc_value": "'sku'", "frames": [frame]},
+        ]
+        entry = one("json", {"event": "boom", "exception": raised})
+        stack = (entry.stack or "").splitlines()
+        assert (entry.level, entry.fields) == ("error", {})
+        assert stack[1:3] == ['  File "x.py", line 3, in f', "KeyError: 'sku'"]
+        assert stack[-1] == "ValueError: outer"
+        entry = one("json", {"msg": "boom", "error": {"name": "E", "stack": "E: boom\n    at x"}})
+        assert (entry.stack, entry.fields) == ("E: boom\n    at x", {"error": {"name": "E"}})
+
+    @pytest.mark.parametrize(
+        ("line", "level"),
+        [
+            ({"level": 60, "msg": "x", "time": SECOND}, "critical"),
+            ({"level": 30, "msg": "x", "time": SECOND}, "info"),
+            ({"level": 30, "levelno": 30, "msg": "x"}, "warning"),
+            ({"level": 30, "message": "x"}, "warning"),
+            ({"level": 55, "message": "x"}, "critical"),
+        ],
+    )
+    def test_levels_as_numbers(self, line: dict[str, Any], level: str) -> None:
+        """pino's and bunyan's numbers, which come with `msg`, are not Python's."""
+        assert one("json", line).level == level
 
     def test_journal(self) -> None:
         """Message, priority and unit; nothing of the machine."""
@@ -120,6 +162,11 @@ class TestLogfmt:
         assert (entry.date, entry.level, entry.message) == (SECOND, "warning", 'disk "a" full')
         assert entry.fields == {"used": 93, "ratio": 0.5, "empty": ""}
 
+    def test_flags(self) -> None:
+        """A word without a value is true, as long as most have one."""
+        entry = one("logfmt", 'level=warn msg=x ok text="a\\nb"')
+        assert (entry.level, entry.fields) == ("warning", {"ok": True, "text": "a\nb"})
+
     @pytest.mark.parametrize("line", ["", "a=1", "hello a=1 b=2", "a=1 b=2 and more", 'a="1 b=2'])
     def test_other_text(self, line: str) -> None:
         """What is not pairs from end to end is not logfmt."""
@@ -148,7 +195,21 @@ class TestPlain:
                 "7#7: *1 open() failed",
             ),
             ("Mar  4 02:12:40 box sshd[42]: Accepted key", None, "sshd", "Accepted key"),
-            ("2026-03-04 02:12:40.1 | DEBUG    | app.core:run:7 - go", "debug", None, None),
+            ("2026-03-04 02:12:40.1 | DEBUG    | app.core:run:7 - go", "debug", "app.core", "go"),
+            ("[2026-03-04 02:12:40,1: INFO/MainProcess] Task got", "info", None, "Task got"),
+            ('[04/Mar/2026 02:12:40] "GET / HTTP/1.1" 200 12', None, None, None),
+            ("<34>Mar  4 02:12:40 box su[9]: no", "critical", "su", "no"),
+            ("2026-03-04T02:12:40.1+00:00 box kernel: up", None, "kernel", "up"),
+            (
+                "\x1b[32m2026-03-04 02:12:40\x1b[0m [\x1b[1minfo\x1b[0m] hello",
+                "info",
+                None,
+                "hello",
+            ),
+            ("2026-03-04 02:12:40,1 [main] ERROR com.x.Y - bad", "error", "com.x.Y", "bad"),
+            ("2026-03-04 02:12:40,1 [shop] ERROR disk: full", "error", "shop", "disk: full"),
+            ("2026-03-04 02:12:40.1  INFO 7 --- [main] c.e.App  : up", "info", "c.e.App", "up"),
+            ("2026-03-04 02:12:40.1+02 WARN slow", "warning", None, "slow"),
         ],
     )
     def test_beginnings(
@@ -179,6 +240,26 @@ class TestPlain:
         assert (first.message, first.stack, first.level) == ("boom", TRACEBACK, "error")
         assert (second.message, second.stack) == ("next\nmore", None)
         assert bad == []
+
+    def test_chains_and_groups(self) -> None:
+        """Chained exceptions and groups of them are one stack, with or without a date before."""
+        chain = (
+            f"{TRACEBACK}\n\nDuring handling of the above exception, another one:\n\n{TRACEBACK}"
+        )
+        group = (
+            "  + Exception Group Traceback (most recent call last):\n"
+            '  |   File "x.py", line 3, in f\n'
+            "  | ExceptionGroup: both (2 sub-exceptions)\n"
+            "  +-+---------------- 1 ----------------\n"
+            "    | ValueError: 1\n"
+            "    +------------------------------------"
+        )
+        for stack in (chain, group):
+            for start in ("2026-03-04 02:12:40 ERROR boom", "ERROR: boom", "boom"):
+                found, _ = read(f"{start}\n{stack}\nERROR: next")
+                assert [entry.message for entry in found] == ["boom", "next"]
+                assert found[0].stack == stack.replace("\n\n", "\n")
+        assert exception_of(group) == "ExceptionGroup: both (2 sub-exceptions)"
 
     def test_texts_without_dates(self) -> None:
         """Each line is an entry of its own, a traceback one with its lines."""
