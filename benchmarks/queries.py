@@ -133,7 +133,7 @@ def _event(number: int, date: int, chance: random.Random) -> tuple[str, dict[str
     app = "tiny" if session % 10_000 == 77 else ("shop", "shop", "blog", "worker")[session % 4]
     event: dict[str, Json] = {
         "type": "event",
-        "name": chance.choice(NAMES) if number % 250_000 else "a rare name",
+        "name": chance.choice(NAMES) if number % 250_000 != 7 else "a rare name",
         "id": f"b7Xk{number}",
         "date": date,
         "sessionId": session % 9000 + 1000,

@@ -66,6 +66,9 @@ CREATE TABLE names (
     step int, bucket bigint, app {_TEXT}, type {_TEXT}, name {_TEXT}, count bigint NOT NULL,
     PRIMARY KEY (step, bucket, app, type, name)
 );
+CREATE TABLE crowded (
+    step int, bucket bigint, app {_TEXT}, PRIMARY KEY (step, bucket, app)
+);
 CREATE TABLE sessions (
     app {_TEXT}, device {_TEXT}, session {_TEXT}, first bigint NOT NULL, last bigint NOT NULL,
     "user" {_TEXT}, version {_TEXT}, platform {_TEXT}, language {_TEXT}, client {_TEXT},

@@ -57,21 +57,24 @@ def _counts() -> tuple[str, ...]:
         """,
         # Names are some hundred; where somebody writes numbers into them, not all can be kept.
         f"""
-        WITH fresh AS ({fresh}), full_up AS (
-            SELECT step, bucket, app FROM names
-            JOIN (SELECT DISTINCT step, bucket, app FROM fresh) AS those
-            USING (step, bucket, app) GROUP BY 1, 2, 3 HAVING count(*) >= {_NAMES}
-        )
-        INSERT INTO names
-        SELECT * FROM fresh WHERE NOT EXISTS (
-            SELECT 1 FROM full_up WHERE full_up.step = fresh.step
-                AND full_up.bucket = fresh.bucket AND full_up.app = fresh.app
+        INSERT INTO names SELECT * FROM ({fresh}) AS fresh WHERE NOT EXISTS (
+            SELECT 1 FROM crowded WHERE crowded.step = fresh.step
+                AND crowded.bucket = fresh.bucket AND crowded.app = fresh.app
         ) OR EXISTS (
             SELECT 1 FROM names WHERE names.step = fresh.step AND names.bucket = fresh.bucket
                 AND names.app = fresh.app AND names.type = fresh.type AND names.name = fresh.name
         )
         ON CONFLICT (step, bucket, app, type, name)
         DO UPDATE SET count = names.count + excluded.count
+        """,
+        # Written for a reader from left to right, who else would walk all names.
+        f"""
+        INSERT INTO crowded SELECT names.step, names.bucket, names.app FROM (
+            SELECT DISTINCT step, date / {MINUTE_MS} / step AS bucket, app
+            FROM events CROSS JOIN {_steps((HOUR, DAY))} WHERE seq > ? AND seq <= ?
+        ) AS those CROSS JOIN names WHERE names.step = those.step
+            AND names.bucket = those.bucket AND names.app = those.app
+        GROUP BY 1, 2, 3 HAVING count(*) >= {_NAMES} ON CONFLICT DO NOTHING
         """,
     )
 
@@ -257,6 +260,7 @@ def forget_before(connection: Connection, date: int, rows: int) -> None:
         ("counts", "step, bucket, app, level", STEPS),
         ("bounds", "step, bucket, app", STEPS),
         ("names", "step, bucket, app, type, name", (HOUR, DAY)),
+        ("crowded", "step, bucket, app", (HOUR, DAY)),
         ("facets", "step, bucket, app, facet, value", (HOUR, DAY)),
         ("active", "step, bucket, app", ACTIVE),
         ("present", "step, bucket, app, actor", ACTIVE),

@@ -55,6 +55,9 @@ CREATE TABLE names (
     step INTEGER, bucket INTEGER, app TEXT, type TEXT, name TEXT, count INTEGER NOT NULL,
     PRIMARY KEY (step, bucket, app, type, name)
 ) WITHOUT ROWID;
+CREATE TABLE crowded (
+    step INTEGER, bucket INTEGER, app TEXT, PRIMARY KEY (step, bucket, app)
+) WITHOUT ROWID;
 CREATE TABLE sessions (
     app TEXT, device TEXT, session TEXT, first INTEGER NOT NULL, last INTEGER NOT NULL,
     user TEXT, version TEXT, platform TEXT, language TEXT, client TEXT,

@@ -29,7 +29,7 @@ _FIELDS = ", ".join(f'"{field}"' for field in Stored._fields)
 _INDEXED = ("session", "user", "fingerprint", "version", "name", "level", "type", "app")
 _COMMON = {"level": ("debug", "info"), "type": ("event",)}  # that their indexes leave out
 _RARE = 2_000  # events that are looked at to see which value is rarer
-_FIRST_WINDOW, _LAST_WINDOW = 1_000, 32_000
+_FIRST_WINDOW, _LAST_WINDOW = 1_000, 8_000
 _TOP = b"\xff" * 9  # above every key
 
 
