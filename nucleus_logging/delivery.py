@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 from nucleus_logging.events import ERROR, INIT
 from nucleus_logging.flight import Flight
 from nucleus_logging.lanes import Lanes
-from nucleus_logging.pace import Allowance
+from nucleus_logging.pace import Allowance, Width
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -120,7 +120,7 @@ class Delivery:
         options = self.options
         self.interval = options.http_interval if posting else options.flush_interval
         self.error_interval = options.flush_interval if posting else 0.0
-        self._most_bytes = options.batch_bytes
+        self._width = Width(options.batch_bytes)
 
     def has_room(self, size: int = 0) -> bool:
         """Tell whether an event of ``size`` bytes can be put without dropping another one.
@@ -200,6 +200,7 @@ class Delivery:
         if events:
             self.resent += sum(1 for event in events if event.tries)
             self._flight.depart(events, now)
+            self._width.sent()
         return events
 
     def acknowledge(self, identifiers: Iterable[object], now: float) -> list[Event]:
@@ -273,7 +274,7 @@ class Delivery:
             if events[0].kind == INIT:
                 return False
             self.drop(events[0], "too_large")
-        self._most_bytes = sum(event.size for event in events) // 2
+        self._width.narrow(sum(event.size for event in events))
         self.disconnected(now)
         for event in events:
             event.tries = 1  # it was not their fault
@@ -348,7 +349,7 @@ class Delivery:
         """Take off the lanes what goes into one batch: fresh ones, then adopted ones."""
         options = self.options
         limit = min(options.batch_size, options.max_in_flight - self.in_flight)
-        room = self._most_bytes
+        room = self._width.bytes
         events: list[Event] = []
         heads = [self._lanes.head]
         if self._adopted_due(now):
@@ -388,7 +389,7 @@ class Delivery:
         if head is None:
             self._hurry_at = None
             return None
-        full = lanes.fresh >= options.batch_size or lanes.fresh_bytes >= self._most_bytes
+        full = lanes.fresh >= options.batch_size or lanes.fresh_bytes >= self._width.bytes
         if full or head.tries:
             return 0.0
         ready = head.waiting_since + self.interval

@@ -1,7 +1,7 @@
-"""When the next one may go: attempts after failures, and a backlog at a steady rate.
+"""When the next one may go: attempts after failures, a backlog at a steady rate; and how large.
 
-Both are pure: the time comes in as an argument, monotonic seconds. `Backoff` is the link's,
-`Allowance` the delivery's.
+All are pure: the time comes in as an argument, monotonic seconds. `Backoff` is the link's,
+`Allowance` and `Width` are the delivery's.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ _EARLY = 1e-6
 _LONGEST_WAIT = 600.0
 #: The part of what it asks for by which clients come later still, each by another one.
 _SPREAD = 0.1
+#: Batches that must have gone before a larger one is tried.
+_WIDEN_AFTER = 10
 
 
 class Backoff:
@@ -122,3 +124,35 @@ class Allowance:
             return False
         self._left -= 1.0
         return True
+
+
+class Width:
+    """How many bytes a batch may have: fewer once a server has refused one for its size.
+
+    Nobody says how many it would take, or whether it was one event's fault: so after some
+    batches twice as many are tried.
+
+    Args:
+        most: where it begins, and ends.
+
+    Attributes:
+        bytes: how many for now.
+    """
+
+    __slots__ = ("_most", "_sent", "bytes")
+
+    def __init__(self, most: int) -> None:
+        self.bytes = self._most = most
+        self._sent = 0
+
+    def narrow(self, refused: int) -> None:
+        """Allow half of what was refused, in bytes."""
+        self.bytes = max(1, refused // 2)
+        self._sent = 0
+
+    def sent(self) -> None:
+        """Note that a batch has gone."""
+        self._sent += 1
+        if self._sent >= _WIDEN_AFTER:
+            self._sent = 0
+            self.bytes = min(self._most, 2 * self.bytes)

@@ -411,6 +411,21 @@ class TestTooLarge:
         one.connected()
         assert one.next_batch(0.0) == events
 
+    def test_grows_again(self) -> None:
+        """A limit that is none any more, or was one event's alone, does not last."""
+        one = delivery(batch_size=200)
+        put(one, *some(2_000, ERROR))
+        while len(one.next_batch(0.0)) > 1:
+            one.too_large(0.0)
+        one.too_large(0.0)
+        sizes = []
+        while batch := one.next_batch(1.0):
+            sizes.append(len(batch))
+            one.acknowledge([each.id for each in batch], 1.0)
+        assert sizes[:10] == [1] * 10
+        assert max(sizes) > 100
+        assert one.dropped == {"too_large": 1}
+
     def test_posting(self) -> None:
         """Where each batch is a request plain events wait for `http_interval`."""
         one = delivery(http_interval=30.0, flush_interval=0.5)

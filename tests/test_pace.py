@@ -9,7 +9,7 @@ from statistics import mean
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nucleus_logging.pace import Allowance, Backoff
+from nucleus_logging.pace import Allowance, Backoff, Width
 
 
 def delays(failures: int, seed: int = 1) -> list[float]:
@@ -141,3 +141,27 @@ class TestAllowance:
             gone += went
         # Not faster than the rate allows, the first burst and rounding aside.
         assert count - burst <= rate * (now - start) * (1 + 1e-6) + 1e-3 * (1 + rate)
+
+
+class TestWidth:
+    def test_a_limit_that_lasts(self) -> None:
+        """Of a server that takes no more than so much one batch in eleven is refused, at worst."""
+        width = Width(256_000)
+        refused = sent = 0
+        while sent < 1_000:
+            if width.bytes > 5_000:
+                refused += 1
+                width.narrow(width.bytes)
+            else:
+                sent += 1
+                width.sent()
+        assert refused <= 6 + 100
+        assert width.bytes in (4_000, 8_000)
+
+    def test_no_more_than_at_first(self) -> None:
+        """It grows up to what it was."""
+        width = Width(1_000)
+        width.narrow(1)
+        for _ in range(200):
+            width.sent()
+        assert width.bytes == 1_000
