@@ -107,13 +107,27 @@ class NucleusHandler(logging.Handler):
         except RecursionError:
             raise
         except Exception:
-            self.handleError(record)
+            self._odd(record)
         return passed  # type: ignore[return-value]
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a record without asking the filters; `handle` is what loggers call."""
         try:
             self._take(record)
+        except RecursionError:
+            raise
+        except Exception:
+            self._odd(record)
+
+    def _odd(self, record: logging.LogRecord) -> None:
+        """Take a record that `logging.makeLogRecord` was given no level for; tell of any other."""
+        fields = record.__dict__
+        if fields.get("levelno", 0) is not None:
+            self.handleError(record)
+            return
+        try:
+            level = {"levelno": logging.NOTSET, "levelname": "NOTSET"}
+            take_record(self._intake, logging.makeLogRecord({**fields, **level}))
         except RecursionError:
             raise
         except Exception:

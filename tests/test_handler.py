@@ -251,9 +251,11 @@ class TestRecords:
         )
         older = {"name": "shop", "levelno": 20, "msg": "older", "args": None, "x": 1}
         handler.handle(logging.makeLogRecord(older))
+        handler.handle(logging.makeLogRecord({"msg": "no level %s", "args": ("at all",)}))
         found = stored(collector, handler.client)
-        assert [event.name for event in found] == ["from a socket", "newer", "older"]
-        assert [event.payload.get("x") for event in found] == [None, 1, 1]
+        assert [event.name for event in found] == ["from a socket", "newer", "older", "no level %s"]
+        assert [event.payload.get("x") for event in found] == [None, 1, 1, None]
+        assert found[-1].payload == {"level": "notset", "message": "no level at all"}
 
     def test_stack_info_is_a_stack(self, handler: NucleusHandler, collector: Collector) -> None:
         """`stack_info=True` ships where the call was made, also below `error_level`."""
