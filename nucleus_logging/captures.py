@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 from nucleus_logging.context import bound_values
 from nucleus_logging.hooks import REPORTED
 from nucleus_logging.payload import PLAIN, flatten
-from nucleus_logging.stack import exception_name, resolve_exc_info
+from nucleus_logging.rendered import HEAD, rendered_fields, stack_text
+from nucleus_logging.stack import exception_name, resolve_exc_info, stack_here
 from nucleus_logging.texts import message as merged
-from nucleus_logging.texts import shorten_middle, text
+from nucleus_logging.texts import name_of, text
 
 if TYPE_CHECKING:
     from nucleus_logging.intake import Intake
@@ -67,12 +68,13 @@ _MAX_NAME = 200
 #: well, so there is room for a storm of them.
 _MOST_INSIDE = 32
 _HAVE_TRUTH = frozenset({bool, int, float, str, bytes, tuple, list, dict})
-_WHOLE = 16  # times `max_stack`: as much of a text is looked at
 #: Keys of an event dict that become something else than payload.
 _OWN_KEYS = frozenset(
     {"event", "level", "logger", "exc_info", "positional_args", "_record", "_from_structlog"}
-    | {"_logger", "_name", "exception", "stack", "nucleus_name"}
+    | {"_logger", "_name", "exception", "stack", "stack_info", "nucleus_name"}
 )
+#: What structlog's EventRenamer makes of ``event``, mostly.
+_RENAMED = ("msg", "message")
 
 
 class NestedError(Exception):
@@ -124,11 +126,18 @@ def _of_record(intake: Intake, record: logging.LogRecord) -> _Made | None:
     if type(template) is not str and issubclass(type(template), Mapping):
         return _of_event_dict(intake, record.name, record.levelname.lower(), template, record)
     is_error = levelno >= options.error_level
-    message = merged(template, fields["args"])
-    name = text(template)
+    message = _message(intake, record)
+    name = name_of(template)
     error = resolve_exc_info(fields["exc_info"]) if fields["exc_info"] else None
     if error is not None and error is REPORTED.error:
         return None
+    printed: object = None
+    if not fields["exc_info"]:
+        # Out of a socket it comes beside the message, out of a queue at the end of it.
+        printed = fields["exc_text"]
+        if is_error and type(template) is str and "\n" + HEAD in template and not fields["args"]:
+            name, _, rest = template.partition("\n" + HEAD)
+            message, printed = name, HEAD + rest
     payload: dict[str, Scalar] = {"level": record.levelname.lower(), "logger": record.name}
     if is_error or message != name[:_MAX_NAME]:
         payload["message"] = message
@@ -144,14 +153,18 @@ def _of_record(intake: Intake, record: logging.LogRecord) -> _Made | None:
         for field in options.record_fields
         if fields.get(field) is not None and field not in payload
     ]
-    told = is_error or error is not None or _given(fields["stack_info"])
+    told = is_error or error is not None or _given(fields["stack_info"]) or _given(printed)
     _add(payload, values, intake.limits, told)
     if error is not None:
         _add_exception(intake, payload, error)
     elif is_error:
         _add_place(payload, record)
-    if error is None and _given(fields["stack_info"]):
-        payload["stack"] = _stack_text(fields["stack_info"], intake.limits)
+    if error is None and _given(printed):
+        found, read = rendered_fields(printed, options.max_stack)
+        payload.update(read)
+        name = found or name if is_error else name
+    elif error is None and _given(fields["stack_info"]):
+        stack_text(fields["stack_info"], options.max_stack, payload)
     return (
         "error" if is_error else "event",
         asked or name or record.name,
@@ -206,10 +219,9 @@ def _of_event_dict(
 ) -> _Made | None:
     levelno, level = level_of(method_name, event_dict)
     is_error = levelno >= intake.options.error_level
-    event = event_dict.get("event")
-    name = "" if event is None else text(event)
-    args = event_dict.get("positional_args")
-    message = merged(event, args) if _given(args) and event is not None else name
+    event, own = _renamed(event_dict)
+    name = "" if event is None else name_of(event)
+    message = _positional(intake, event, event_dict.get("positional_args"))
     source = event_dict.get("logger")
     if type(source) is str:
         logger = source
@@ -218,7 +230,7 @@ def _of_event_dict(
         payload["logger"] = logger
     if is_error or message != name[:_MAX_NAME]:
         payload["message"] = message
-    values = [item for item in event_dict.items() if item[0] not in _OWN_KEYS]
+    values = [item for item in event_dict.items() if item[0] not in own]
     # One of the application's own that happens to be called like ours.
     values += [
         (key, event_dict[key])
@@ -238,17 +250,20 @@ def _of_event_dict(
     if error is not None and error is REPORTED.error:
         return None
     rendered, stack = event_dict.get("exception"), event_dict.get("stack")
+    if not _given(stack) and event_dict.get("stack_info") is True:
+        stack = stack_here()  # asked for, and structlog's StackInfoRenderer comes later
     told = is_error or error is not None or _given(rendered) or _given(stack)
     _add(payload, values, intake.limits, told)
     if error is not None:
         _add_exception(intake, payload, error)
         name = exception_name(error) if is_error else name
     elif _given(rendered):
-        found, payload["stack"] = _rendered(rendered, intake.limits)
+        found, read = rendered_fields(rendered, intake.limits.max_stack)
+        payload.update(read)
         name = found or name if is_error else name
     elif _given(stack):
-        payload["stack"] = _stack_text(stack, intake.limits)
-    if is_error and error is None and record is not None:
+        stack_text(stack, intake.limits.max_stack, payload)
+    if is_error and error is None and record is not None and "file" not in payload:
         _add_place(payload, record)
     asked = event_dict.get("nucleus_name")
     return (
@@ -259,6 +274,39 @@ def _of_event_dict(
         levelno >= intake.options.spool_sync_level,
         None,
     )
+
+
+def _message(intake: Intake, record: logging.LogRecord) -> str:
+    """Return a record's message, with as much of it as it takes to see that it was cut."""
+    longest = 2 * intake.options.max_string
+    kind = type(record)
+    if kind is logging.LogRecord or kind.getMessage is logging.LogRecord.getMessage:
+        return merged(record.msg, record.args, longest)
+    try:  # one with a style of its own: "{}", "$name"
+        return text(record.getMessage(), longest)
+    except Exception:
+        return merged(record.msg, record.args, longest)
+
+
+def _positional(intake: Intake, event: object, args: object) -> str:
+    """Return an event's message with its positional arguments, as structlog would merge them."""
+    longest = 2 * intake.options.max_string
+    if event is None:
+        return ""
+    if not _given(args) or (type(event) is str and "%" not in event):
+        return text(event, longest)  # none, or merged already
+    if type(args) is tuple and len(args) == 1 and type(args[0]) is dict and args[0]:
+        args = args[0]
+    return merged(event, args, longest)
+
+
+def _renamed(event_dict: Mapping[str, object]) -> tuple[object, frozenset[str]]:
+    """Return the event, wherever EventRenamer has put it, and the keys that are no payload."""
+    if "event" not in event_dict:
+        for key in _RENAMED:
+            if type(event_dict.get(key)) is str:
+                return event_dict[key], _OWN_KEYS | {key}
+    return event_dict.get("event"), _OWN_KEYS
 
 
 def _bare(
@@ -349,26 +397,3 @@ def _add(
             rest.append((key, value))
     if rest:
         flatten(rest, payload, limits)
-
-
-def _stack_text(value: object, limits: Limits) -> str:
-    return shorten_middle(text(value, _WHOLE * limits.max_stack), limits.max_stack)
-
-
-def _rendered(value: object, limits: Limits) -> tuple[str | None, str]:
-    """Return name and text of an exception that the pipeline has rendered already."""
-    if isinstance(value, (list, tuple)) and value and isinstance(value[0], Mapping):
-        first = value[0]
-        lines = []
-        for frame in first.get("frames") or ():
-            if isinstance(frame, Mapping):
-                place = f'  File "{frame.get("filename")}", line {frame.get("lineno")}'
-                lines.append(f"{place}, in {frame.get('name')}")
-        name = text(first.get("exc_type") or "") or None
-        lines.append(f"{name}: {text(first.get('exc_value') or '')}")
-        return name, _stack_text("Traceback (most recent call last):\n" + "\n".join(lines), limits)
-    shown = _stack_text(value, limits)
-    last = shown.rstrip().rsplit("\n", 1)[-1]
-    head = last.split(":", 1)[0].strip()
-    named = head.replace(".", "").replace("_", "").isalnum() and not head[:1].isdigit()
-    return (head.rsplit(".", 1)[-1] if named and "\n" in shown else None), shown

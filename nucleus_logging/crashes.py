@@ -14,6 +14,8 @@ import re
 import time
 from typing import TYPE_CHECKING
 
+from nucleus_logging.stack import fingerprint_of
+
 try:
     import fcntl
 except ImportError:  # a platform without flock: nobody could tell the dead from the living
@@ -104,8 +106,6 @@ def _send(path: str, intake: Intake) -> None:
 
 def told(dump: str) -> tuple[str, dict[str, Scalar]]:
     """Return name and payload of the error that a dump tells of."""
-    from hashlib import blake2b
-
     head = _HEAD.search(dump)
     name = head[1].strip() if head is not None else "Crash"
     payload: dict[str, Scalar] = {"level": "critical", "message": dump.split("\n", 1)[0]}
@@ -117,8 +117,7 @@ def told(dump: str) -> tuple[str, dict[str, Scalar]]:
         file, line, function = places[0]
         payload.update({"file": file, "line": int(line), "function": function})
     where = [f"{os.path.basename(file)}:{function}" for file, _, function in places]
-    words = "\n".join([name, *dict.fromkeys(where)]).encode("utf-8", "replace")
-    payload["fingerprint"] = blake2b(words, digest_size=8).hexdigest()
+    payload["fingerprint"] = fingerprint_of([name, *where])
     payload["handled"] = False
     payload["mechanism"] = "faulthandler"
     return name, payload

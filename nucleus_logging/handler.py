@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from _thread import get_ident
+from logging import LogRecord
 from typing import TYPE_CHECKING, cast
 
 from nucleus_logging.captures import LATE_KEYS, PLAIN_COUNT, RECORD_KEYS, take_record
@@ -18,7 +19,7 @@ from nucleus_logging.counting import SLOT
 from nucleus_logging.errors import ConfigurationError
 from nucleus_logging.intake import CURRENT_USER, OWN_THREADS
 from nucleus_logging.options import level_number, portable
-from nucleus_logging.payload import PLAIN
+from nucleus_logging.payload import PLAIN, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +30,7 @@ _LONG = SLOT
 #: Extras from which on a record is not plain: most of them will be cut, and need not be kept.
 _MANY = 100
 _HUGE = 64 * 1024
+_GET_MESSAGE = LogRecord.getMessage
 _OWN_IDENTS = OWN_THREADS.ever
 
 
@@ -103,7 +105,10 @@ class NucleusHandler(logging.Handler):
                     return False
                 if isinstance(passed, logging.LogRecord):
                     record = passed
-            self._take(record)
+            try:
+                self._take(record)
+            except (TypeError, AttributeError, KeyError):
+                self._take(_mended(record))
         except RecursionError:
             raise
         except Exception:
@@ -113,7 +118,10 @@ class NucleusHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Take a record without asking the filters; `handle` is what loggers call."""
         try:
-            self._take(record)
+            try:
+                self._take(record)
+            except (TypeError, AttributeError, KeyError):
+                self._take(_mended(record))
         except RecursionError:
             raise
         except Exception:
@@ -155,6 +163,7 @@ class NucleusHandler(logging.Handler):
             or fields["exc_info"]
             or fields["stack_info"]
             or intake.names_events
+            or (type(record) is not LogRecord and type(record).getMessage is not _GET_MESSAGE)
         ):
             take_record(intake, record)
             return
@@ -270,6 +279,23 @@ class NucleusHandler(logging.Handler):
         finally:
             self._client._leave(self)
             super().close()
+
+
+def _mended(record: LogRecord) -> LogRecord:
+    """Return a copy of a record made by hand, its attributes of the types that they should be."""
+    usual = LogRecord("root", logging.INFO, "", 0, "", None, None)
+    fields: dict[str, object] = {**usual.__dict__, **record.__dict__}
+    # Others than the record's own, by which its copies are known.
+    fields.update(created=usual.created, relativeCreated=usual.relativeCreated)
+    level, name = fields["levelno"], fields["levelname"]
+    if not isinstance(level, int):
+        named = logging.getLevelName(name) if isinstance(name, str) else None
+        level = fields["levelno"] = named if isinstance(named, int) else logging.INFO
+        name = None
+    if not isinstance(name, str):
+        fields["levelname"] = logging.getLevelName(level)
+    fields["name"] = text(fields["name"])
+    return logging.makeLogRecord(fields)
 
 
 def shared_client(

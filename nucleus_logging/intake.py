@@ -277,7 +277,9 @@ class Intake:
     def told(self, error: BaseException) -> dict[str, Scalar]:
         """Return what is to be said about an exception, as `exception_fields` does."""
         options = self.options
-        return exception_fields(error, options.max_stack, options.include_locals)
+        return exception_fields(
+            error, options.max_stack, options.include_locals, options.max_string
+        )
 
     def put_sized(self, capture: Capture, size: int) -> None:
         """Queue a capture with ``size`` bytes of text."""

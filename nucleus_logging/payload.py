@@ -55,6 +55,7 @@ __all__ = [
     "message",
     "shorten",
     "shorten_middle",
+    "shown",
     "text",
 ]
 
@@ -136,6 +137,16 @@ def flatten(
     if walk.cut:
         into["truncated"] = True
     return walk.cut
+
+
+def shown(value: object, size: int) -> str:
+    """Return any value in a short line: what it is made of as JSON, of all else the repr."""
+    if type(value) is str:
+        return shorten(repr(value[:size]), size)
+    tree = _Walk({}, Limits(size, size, 3, JOINED, size)).tree(value, 0)
+    if tree is None or isinstance(tree, (str, bool)):
+        return str(tree)
+    return shorten(json.dumps(tree, ensure_ascii=False), size)
 
 
 def clean(  # noqa: C901 (inlined: it runs for every field of every event)

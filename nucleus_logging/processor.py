@@ -12,7 +12,7 @@ from nucleus_logging.counting import SLOT
 from nucleus_logging.handler import shared_client
 from nucleus_logging.intake import CURRENT_USER, OWN_THREADS
 from nucleus_logging.options import level_number, portable
-from nucleus_logging.payload import PLAIN
+from nucleus_logging.payload import PLAIN, text
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -29,7 +29,7 @@ _HUGE = 64 * 1024
 _MANY = 100
 #: Keys that make an event dict more than its plain values.
 _SPECIAL = frozenset(
-    {"exc_info", "positional_args", "exception", "stack", "_record", "nucleus_name"}
+    {"exc_info", "positional_args", "exception", "stack", "stack_info", "_record", "nucleus_name"}
 )
 
 
@@ -87,6 +87,11 @@ class NucleusProcessor:
             ``event_dict``.
         """
         try:
+            given: object = event_dict
+            if isinstance(given, (str, bytes, tuple)):
+                # Behind a renderer after all: better its text than nothing.
+                self._take(logger, method_name, {"event": text(given)})
+                return event_dict
             self._take(logger, method_name, event_dict)
         except RecursionError:
             raise

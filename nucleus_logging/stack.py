@@ -13,23 +13,33 @@ from __future__ import annotations
 import builtins
 import os
 import sys
-from traceback import FrameSummary, StackSummary, TracebackException, extract_tb, walk_tb
+from traceback import (
+    FrameSummary,
+    StackSummary,
+    TracebackException,
+    extract_tb,
+    format_stack,
+    walk_tb,
+)
 from typing import TYPE_CHECKING
 
+from nucleus_logging.payload import shown
 from nucleus_logging.texts import shorten_middle
 from nucleus_logging.values import Scalar, ask
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import CodeType, FrameType, TracebackType
 
 GROUP = 10  # exceptions of a group that are shown
 CHAIN = 64  # exceptions shown in all: chains and groups together
 FRAMES = 3000  # of one traceback; of a longer one EDGE at either end
 EDGE = 300
+_LOCALS = 50  # variables of a frame that are shown
+_LOCAL = 512  # bytes of each
 _REPEATED = 3  # frames at the same line in a row that Python shows
 _PLACES = 1024
 
-_MESSAGE = 8192
 _NAME = 200
 _Group: type | None = getattr(builtins, "BaseExceptionGroup", None)
 _STDLIB = os.path.dirname(os.__file__) + os.sep
@@ -37,7 +47,7 @@ _OURS = os.path.dirname(__file__) + os.sep
 
 
 def exception_fields(
-    exc: BaseException, limit: int = 32768, include_locals: bool = False
+    exc: BaseException, limit: int = 32768, include_locals: bool = False, longest: int = 8192
 ) -> dict[str, Scalar]:
     """Return what is to be said about an exception; never raises, keeps no reference to it.
 
@@ -45,17 +55,23 @@ def exception_fields(
         exc: the exception, with the traceback it carries.
         limit: bytes of ``stack``; a longer one is cut in its middle (default 32 KiB).
         include_locals: also show each frame's local variables (default False).
+        longest: bytes of ``message`` that will be sent; twice as many characters are told, so
+            that whoever cuts it can say so (default 8 KiB).
 
     Returns:
         ``message``; ``stack``: the whole chain, groups and notes as Python prints them;
         ``file``, ``line``, ``function`` of the innermost frame that belongs to the application, or
         of the innermost one; ``exception.module``; ``fingerprint``: 16 hex digits over types,
-        functions and modules, without line numbers, texts and paths.
+        functions and modules, without line numbers, texts and paths; ``truncated`` if the stack
+        is not whole.
     """
-    fields: dict[str, Scalar] = {"message": _message(exc) or exception_name(exc)}
+    fields: dict[str, Scalar] = {"message": _message(exc, longest) or exception_name(exc)}
     try:
         tree = _Tree(exc, include_locals)
-        fields["stack"] = shorten_middle(tree.printed(), limit)
+        printed = tree.printed()
+        stack = fields["stack"] = shorten_middle(printed, limit)
+        if tree.cut or stack is not printed:
+            fields["truncated"] = True
         frames = tree.frames[0]
         if frames:
             telling = _telling(frames)
@@ -69,6 +85,23 @@ def exception_fields(
         if "stack" not in fields:
             fields["stack"] = shorten_middle(_plainly(exc), limit)
     return fields
+
+
+def stack_here() -> str:
+    """Return the stack of the logging call that we are in, as ``stack_info`` shows it."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and not is_application(frame.f_code.co_filename):
+        frame = frame.f_back
+    lines = "".join(format_stack(frame)) if frame is not None else ""
+    return f"Stack (most recent call last):\n{lines}".rstrip("\n")
+
+
+def fingerprint_of(words: Iterable[str]) -> str:
+    """Return 16 hex digits over some words, each counted once; of paths counts only the end."""
+    from hashlib import blake2b
+
+    ends = dict.fromkeys(word.replace("\\", "/").rpartition("/")[2] for word in words)
+    return blake2b("\n".join(ends).encode("utf-8", "replace"), digest_size=8).hexdigest()
 
 
 def exception_name(exc: BaseException) -> str:
@@ -99,10 +132,11 @@ def resolve_exc_info(value: object) -> BaseException | None:
 class _Tree:
     """An exception and what it is chained to or made of, at most ``CHAIN`` in all."""
 
-    __slots__ = ("frames", "include_locals", "members", "seen", "top")
+    __slots__ = ("cut", "frames", "include_locals", "members", "seen", "top")
 
     def __init__(self, exc: BaseException, include_locals: bool) -> None:
         self.include_locals = include_locals
+        self.cut = False
         self.members: list[BaseException] = []
         self.frames: list[list[TracebackType]] = []  # of each member
         self.seen: set[int] = set()
@@ -123,7 +157,10 @@ class _Tree:
             waiting += self._divide(one, member)
 
     def _link(self, exc: BaseException | None) -> TracebackException | None:
-        if exc is None or id(exc) in self.seen or len(self.members) >= CHAIN:
+        if exc is None or id(exc) in self.seen:
+            return None
+        if len(self.members) >= CHAIN:
+            self.cut = True
             return None
         return self._take(exc)
 
@@ -139,6 +176,7 @@ class _Tree:
             if len(self.members) + len(first) <= CHAIN:
                 shown = [(self._take(exc), exc) for exc in first]
                 hidden = len(inner) - len(first)
+            self.cut = self.cut or len(shown) < len(inner)
         if sys.version_info >= (3, 11):
             parts = [captured for captured, _ in shown]
             one.exceptions = parts + parts[:1] * hidden if parts else None
@@ -153,6 +191,7 @@ class _Tree:
             frames.append(here)
             here = here.tb_next
         self.frames.append(frames)
+        self.cut = self.cut or len(frames) > FRAMES
         return _captured(exc, frames, self.include_locals)
 
     def printed(self) -> str:
@@ -161,19 +200,16 @@ class _Tree:
 
     def fingerprint(self) -> str:
         """Return 16 hex digits that stay the same for the same failure, wherever it happens."""
-        from hashlib import blake2b
-
         said: dict[str, None] = {}  # in order, each once: recursion is as deep as it happens to be
         for member, frames in zip(self.members, self.frames, strict=True):
             kind = type(member)
             said[f"{kind.__module__}.{kind.__qualname__}"] = None
             # By id: a code object's own hash goes through all it holds.
             codes = {id(frame.tb_frame.f_code): frame.tb_frame for frame in frames}
-            own = [frame for frame in codes.values() if _is_application(frame.f_code.co_filename)]
+            own = [frame for frame in codes.values() if is_application(frame.f_code.co_filename)]
             for frame in own or codes.values():
                 said[_place(frame)] = None
-        words = "\n".join(said).encode("utf-8", "replace")
-        return blake2b(words, digest_size=8).hexdigest()
+        return fingerprint_of(said)
 
 
 def _captured(
@@ -183,7 +219,7 @@ def _captured(
     long = len(frames) > FRAMES
     traceback = frames[-EDGE] if long else exc.__traceback__
     # A set of exceptions that were "seen" keeps it from walking chain and group on its own.
-    options = {"capture_locals": include_locals, "compact": True, "_seen": set()}
+    options = {"compact": True, "_seen": set()}
     if sys.version_info >= (3, 11):
         options["max_group_width"] = GROUP
     known = not (long or include_locals or hasattr(sys, "tracebacklimit"))
@@ -192,6 +228,9 @@ def _captured(
     captured = TracebackException(type(exc), exc, traceback, **options)  # type: ignore[arg-type]
     if known and frames:
         captured.stack = _Lines(frames)
+    if include_locals:
+        for summary, frame in zip(captured.stack, frames[-EDGE:] if long else frames, strict=False):
+            summary.locals = _locals(frame.tb_frame)
     if long:
         head: list[FrameSummary] = list(StackSummary.extract(walk_tb(frames[0]), limit=EDGE))
         left_out = f"{len(frames) - 2 * EDGE} frames left out"
@@ -248,15 +287,21 @@ def _line(code: CodeType, frame: TracebackType) -> str:
 _LINES: dict[tuple[int, int, int], tuple[CodeType, str]] = {}
 
 
+def _locals(frame: FrameType) -> dict[str, str]:
+    """Return a frame's variables as short texts: their own reprs know no bounds, and may query."""
+    variables = list(frame.f_locals.items())
+    return {str(name): shown(value, _LOCAL) for name, value in variables[:_LOCALS]}
+
+
 def _telling(frames: list[TracebackType]) -> TracebackType:
     """Return the frame that matters most: the application's innermost, else the innermost."""
     for frame in reversed(frames):
-        if _is_application(frame.tb_frame.f_code.co_filename):
+        if is_application(frame.tb_frame.f_code.co_filename):
             return frame
     return frames[-1]
 
 
-def _is_application(file: str) -> bool:
+def is_application(file: str) -> bool:
     """Return whether a file is neither the standard library's, nor installed, nor our own."""
     found = _APPLICATION.get(file)
     if found is None:
@@ -285,9 +330,9 @@ def _place(frame: FrameType) -> str:
     return f"{module}:{code.co_name}"
 
 
-def _message(exc: BaseException) -> str:
+def _message(exc: BaseException, longest: int) -> str:
     try:
-        return str.__str__(str(exc))[:_MESSAGE]
+        return str.__str__(str(exc))[: 2 * longest]
     except Exception:
         return "<exception str() failed>"  # as Python prints it
 

@@ -8,9 +8,15 @@ Owns: what a cut looks like. Called by ``payload`` and ``stack``.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from string import Template
+
 from nucleus_logging.values import ask
 
 ELLIPSIS = "…"
+# Of an object without a text of its own; the next one has another.
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 def text(value: object, limit: int = 8192) -> str:
@@ -27,12 +33,32 @@ def message(msg: object, args: object = None, limit: int = 8192) -> str:
         limit: bytes of UTF-8.
     """
     try:
+        if type(msg) is Template:
+            return shorten(_filled(msg, args), limit)
         done = str(msg)
         if args:
             done = done % args
         return shorten(str.__str__(done), limit)
     except Exception:  # wrong placeholders, or a __str__ that fails
         return shorten(f"{ask(str, msg)} {ask(repr, args)}", limit)
+
+
+def name_of(msg: object) -> str:
+    """Return what names the events of a message: the same text for all objects of a kind."""
+    if type(msg) is str:
+        return shorten(msg, 8192)
+    if type(msg) is Template:
+        return shorten(msg.template, 8192)
+    return _ADDRESS.sub("", text(msg))
+
+
+def _filled(template: Template, args: object) -> str:
+    """Return a template with its values put in, which logging itself has no way to do."""
+    if not args:
+        return template.template
+    if isinstance(args, Mapping):
+        return template.safe_substitute(args)
+    return f"{template.template} {ask(repr, args)}"
 
 
 def shorten(value: str, limit: int) -> str:

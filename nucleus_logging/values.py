@@ -84,7 +84,7 @@ def parts(value: object, most: int) -> list[tuple[str, object]] | None:
             items = value.items()  # type: ignore[attr-defined]
         else:
             names = _field_names(kind)
-            return None if names is None else _read(value, names[:most])
+            return None if names is None else _read(value, names[:most], most)
         return [(key_text(key), inner) for key, inner in list(islice(items, most))]
     except Exception:
         return None
@@ -196,7 +196,7 @@ def _field_names(kind: type) -> list[str] | None:
     return None
 
 
-def _read(value: object, names: list[str]) -> list[tuple[str, object]]:
+def _read(value: object, names: list[str], most: int) -> list[tuple[str, object]]:
     """Return the fields that the object holds itself; a descriptor might fetch what it does not."""
     kind = type(value)
     if issubclass(kind, tuple):
@@ -211,6 +211,10 @@ def _read(value: object, names: list[str]) -> list[tuple[str, object]]:
                 found.append((name, getattr(value, name)))
             except AttributeError:  # a slot that was never set
                 continue
+    if hasattr(kind, "__pydantic_extra__"):  # what a model took beside its fields
+        extra = getattr(value, "__pydantic_extra__", None)
+        if type(extra) is dict:
+            found += list(extra.items())[: most - len(found)]
     return found
 
 
@@ -243,5 +247,6 @@ _BY_NAME: dict[tuple[str, str], Callable[[object], object]] = {
     ("numpy", "generic"): lambda value: value.item(),  # type: ignore[attr-defined]
     ("pathlib", "PurePath"): str,
     ("pathlib._local", "PurePath"): str,
+    ("string", "Template"): lambda value: value.template,  # type: ignore[attr-defined]
     ("uuid", "UUID"): str,
 }

@@ -7,16 +7,18 @@ import gc
 import logging
 import logging.handlers
 import queue
+import string
 import sys
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from nucleus_logging import NucleusHandler
 from nucleus_logging.intake import OWN_THREADS
+from nucleus_logging.testing import capture_events
 from tests.servers.faulty import FaultyServer
 from tests.servers.steps import Accept, Never
 from tests.shipped import WAIT, assert_balanced, names, one, stored
@@ -263,6 +265,75 @@ class TestRecords:
         assert "test_stack_info_is_a_stack" in str(one(collector, handler.client).payload["stack"])
 
 
+class TestMessages:
+    """Whatever a record's message is, its event has a name that all of its kind share."""
+
+    def event(self, handler: NucleusHandler, record: logging.LogRecord) -> dict[str, Any]:
+        with capture_events() as events:
+            handler.handle(record)
+        return events[0]
+
+    def test_records_with_a_style_of_their_own(self, handler: NucleusHandler) -> None:
+        """A record class that merges braces is asked for its message, with or without errors."""
+
+        class Braces(logging.LogRecord):
+            def getMessage(self) -> str:  # noqa: N802
+                return str(self.msg).format(*(self.args or ()))
+
+        for level in (logging.INFO, logging.ERROR):
+            event = self.event(handler, Braces("shop", level, "f", 1, "{} of {}", (1, "x"), None))
+            assert (event["name"], event["payload"]["message"]) == ("{} of {}", "1 of x")
+        broken = self.event(handler, Braces("shop", 20, "f", 1, "{} of {}", (1,), None))
+        assert broken["payload"]["message"] == "{} of {} (1,)"
+
+    def test_templates(self, handler: NucleusHandler) -> None:
+        """A string.Template is named by its text, and filled from a mapping."""
+        template = string.Template("$who buys")
+        for args, message in (({"who": "ada"},), "ada buys"), ((), None), ((1,), "$who buys (1,)"):
+            record = LOG.makeRecord("shop", 20, "f", 1, template, args, None)
+            event = self.event(handler, record)
+            assert event["name"] == "$who buys"
+            assert event["payload"].get("message") == message
+
+    def test_objects_without_a_text(self, handler: NucleusHandler) -> None:
+        """Where an object happens to be in memory does not make a name of its own."""
+        names = {
+            self.event(handler, LOG.makeRecord("shop", 20, "f", 1, thing, (), None))["name"]
+            for thing in [object() for _ in range(3)]
+        }
+        assert names == {"<object object>"}
+
+    def test_records_made_by_hand(self, handler: NucleusHandler) -> None:
+        """What `makeLogRecord` leaves out, or somebody has put in, is no reason to lose one."""
+        for given, level, name in (
+            ({}, "info", "None"),
+            ({"msg": "m", "levelno": "20", "levelname": None, "name": 5}, "info", "m"),
+            ({"msg": "m", "levelname": "ERROR", "created": "x"}, "error", "m"),
+        ):
+            event = self.event(handler, logging.makeLogRecord(given))
+            assert event["name"] == name
+            assert event["payload"]["level"] == level
+
+    @pytest.mark.parametrize("level", [logging.INFO, logging.ERROR])
+    def test_long_ones(self, level: int) -> None:
+        """``max_string`` holds for messages of every kind, and what was cut says so."""
+        handler = NucleusHandler("long", endpoint="ws://127.0.0.1:9", spool=False, max_string=20000)
+        for args, cut in (
+            (("x" * 15000, 1), False),
+            (("x" * 30000, 1), True),
+            (([], "x" * 30000), True),
+        ):
+            record = LOG.makeRecord("a", level, "f", 1, "%s%s", args, None)
+            payload = self.event(handler, record)["payload"]
+            assert payload["message"].endswith("…") == cut == ("truncated" in payload)
+            assert (len(payload["message"].encode()) == 20000) == cut
+        error = ValueError("x" * 30000)
+        told = (type(error), error, None)
+        event = self.event(handler, LOG.makeRecord("a", level, "f", 1, "no", (), told))
+        assert event["payload"]["truncated"] is True
+        assert event["payload"]["exception.message"].endswith("…")
+
+
 class TestFilters:
     def test_a_filter_refuses(self, handler: NucleusHandler, collector: Collector) -> None:
         """A filter's no is a no, and what `handle` returns."""
@@ -354,7 +425,7 @@ class TestCaller:
     ) -> None:
         """What cannot be taken goes to `handleError`, which tells it once `raiseExceptions`."""
         record = LOG.makeRecord("shop", 20, "f", 1, "x", (), None)
-        del record.__dict__["msg"]
+        record.thread = []  # type: ignore[assignment]
         handler.handle(record)
         handler.emit(record)
         assert capsys.readouterr().err.count("--- Logging error ---") == 2

@@ -18,7 +18,7 @@ PACKAGE = Path(nucleus_logging.__file__).parent
 ROWS = (
     ("cli", "__main__", "check_command", "spool_command", "collector", "testing", "pytest_plugin"),
     ("handler", "processor"),
-    ("captures",),
+    ("captures", "rendered"),
     ("client", "lifecycle"),
     ("watch", "tracking", "surroundings"),
     ("hooks", "crashes"),

@@ -130,7 +130,8 @@ class TestGuest:
         for given in ("rendered already", None, 7, Hostile(event="x")):
             assert processor(None, "info", given) is given  # type: ignore[type-var]
         printing(processor).info("fine")
-        assert names(collector, processor.client) == ["fine"]
+        # What a renderer has made of an event is told, if not as well.
+        assert names(collector, processor.client) == ["rendered already", "fine"]
         assert_balanced(processor.client)
 
     def test_one_processor_for_all_threads(

@@ -229,6 +229,37 @@ class TestStack:
         assert "hunter2" not in stack(error)
         assert "variable = 'hunter2'" in str(exception_fields(error, 9999, True)["stack"])
 
+    def test_locals_are_bounded_and_ask_nobody(self) -> None:
+        """A huge variable and one that stands for a query do not hurt."""
+
+        class QuerySet:
+            def __repr__(self) -> str:
+                raise AssertionError("asked")
+
+        def busy() -> None:
+            a_query, in_a_list = QuerySet(), [QuerySet()]
+            huge = list(range(1_000_000))
+            text = "x" * 1_000_000
+            raise ValueError(str((len(huge), len(text), id(a_query), id(in_a_list)))[:0])
+
+        shown = str(exception_fields(caught(busy), 99999, True)["stack"])
+        assert len(shown) < 20_000
+        assert ".QuerySet>" in shown
+        assert "a_query = <" in shown
+        assert "asked" not in shown.replace('AssertionError("asked")', "")
+        assert "huge = [0, 1, 2," in shown
+
+    def test_what_was_cut_says_so(self) -> None:
+        """A long stack, a wide group and a long chain are marked, a whole one is not."""
+        assert "truncated" not in exception_fields(caught(lambda: int("x")))
+        assert exception_fields(ValueError("x" * 9000), 2000)["truncated"] is True
+        chain = None
+        for number in range(100):
+            error = ValueError(number)
+            error.__cause__, chain = chain, error
+        assert chain is not None
+        assert exception_fields(chain, 10**6)["truncated"] is True
+
     def test_nothing_of_the_exception_is_kept(self) -> None:
         """What was told of an exception does not keep its frames and their locals alive."""
 

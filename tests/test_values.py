@@ -213,6 +213,13 @@ class TestParts:
         model = pydantic.create_model("Model", a=(int, 1), b=(str, pydantic.Field("x", repr=False)))
         assert parts(model(), 9) == [("a", 1)]
 
+    def test_pydantic_objects_have_what_they_took_beside(self) -> None:
+        """A model that takes any field has those of the object as well, within the bound."""
+        pydantic = pytest.importorskip("pydantic")
+        model = pydantic.create_model("Open", __config__={"extra": "allow"}, a=(int, 1))
+        assert parts(model(b=2, c=3), 9) == [("a", 1), ("b", 2), ("c", 3)]
+        assert parts(model(b=2, c=3), 2) == [("a", 1), ("b", 2)]
+
     def test_a_broken_mapping_has_no_parts(self) -> None:
         """A mapping whose items() raises is treated as unknown."""
 
