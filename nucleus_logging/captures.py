@@ -167,7 +167,7 @@ def _of_record(intake: Intake, record: logging.LogRecord) -> _Made | None:
         stack_text(fields["stack_info"], options.max_stack, payload)
     return (
         "error" if is_error else "event",
-        asked or name or record.name,
+        asked or name or record.name or "log",
         payload,
         record.created,
         levelno >= options.spool_sync_level,

@@ -112,7 +112,7 @@ class NucleusHandler(logging.Handler):
         except RecursionError:
             raise
         except Exception:
-            self._odd(record)
+            self.handleError(record)
         return passed  # type: ignore[return-value]
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -122,20 +122,6 @@ class NucleusHandler(logging.Handler):
                 self._take(record)
             except (TypeError, AttributeError, KeyError):
                 self._take(_mended(record))
-        except RecursionError:
-            raise
-        except Exception:
-            self._odd(record)
-
-    def _odd(self, record: logging.LogRecord) -> None:
-        """Take a record that `logging.makeLogRecord` was given no level for; tell of any other."""
-        fields = record.__dict__
-        if fields.get("levelno", 0) is not None:
-            self.handleError(record)
-            return
-        try:
-            level = {"levelno": logging.NOTSET, "levelname": "NOTSET"}
-            take_record(self._intake, logging.makeLogRecord({**fields, **level}))
         except RecursionError:
             raise
         except Exception:
@@ -290,11 +276,12 @@ def _mended(record: LogRecord) -> LogRecord:
     level, name = fields["levelno"], fields["levelname"]
     if not isinstance(level, int):
         named = logging.getLevelName(name) if isinstance(name, str) else None
-        level = fields["levelno"] = named if isinstance(named, int) else logging.INFO
+        level = fields["levelno"] = named if isinstance(named, int) else logging.NOTSET
         name = None
     if not isinstance(name, str):
         fields["levelname"] = logging.getLevelName(level)
-    fields["name"] = text(fields["name"])
+    if fields["name"] is not None:
+        fields["name"] = text(fields["name"])
     return logging.makeLogRecord(fields)
 
 

@@ -306,8 +306,9 @@ class TestMessages:
     def test_records_made_by_hand(self, handler: NucleusHandler) -> None:
         """What `makeLogRecord` leaves out, or somebody has put in, is no reason to lose one."""
         for given, level, name in (
-            ({}, "info", "None"),
-            ({"msg": "m", "levelno": "20", "levelname": None, "name": 5}, "info", "m"),
+            ({}, "notset", "log"),
+            ({"msg": "m", "levelno": "20", "levelname": "INFO", "name": 5}, "info", "m"),
+            ({"msg": "m", "levelno": 20, "levelname": None, "name": 5}, "info", "m"),
             ({"msg": "m", "levelname": "ERROR", "created": "x"}, "error", "m"),
         ):
             event = self.event(handler, logging.makeLogRecord(given))
