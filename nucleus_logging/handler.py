@@ -217,7 +217,7 @@ class NucleusHandler(logging.Handler):
             "event",
             template,
             args,
-            fields["levelname"],
+            fields["levelname"] or "notset",
             fields["name"],
             extra,
             CURRENT_USER.get() or intake.user_id,

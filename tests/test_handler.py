@@ -308,7 +308,7 @@ class TestMessages:
         for given, level, name in (
             ({}, "notset", "log"),
             ({"msg": "m", "levelno": "20", "levelname": "INFO", "name": 5}, "info", "m"),
-            ({"msg": "m", "levelno": 20, "levelname": None, "name": 5}, "info", "m"),
+            ({"msg": "m", "levelno": 20, "levelname": None, "name": 5}, "notset", "m"),
             ({"msg": "m", "levelname": "ERROR", "created": "x"}, "error", "m"),
         ):
             event = self.event(handler, logging.makeLogRecord(given))
