@@ -10,10 +10,13 @@ import signal
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.running import free_port
 from tests.tools import wait_until
+
+if TYPE_CHECKING:
+    from tests.servers.networks import Networks
 
 
 def missing() -> str:
@@ -24,10 +27,12 @@ def missing() -> str:
 class Node:
     """One server."""
 
-    def __init__(self, cluster: Cluster, name: str) -> None:
-        self.name = name
+    def __init__(self, cluster: Cluster, number: int) -> None:
+        self.name = name = f"n{number}"
+        networks = cluster.networks
+        self._inside = networks.inside(number) if networks else []
         self.port, self.route = free_port(), free_port()
-        self.host = "127.0.0.1"
+        self.host = networks.hosts[number] if networks else "127.0.0.1"
         self.folder = cluster.folder / name
         self.folder.mkdir()
         self.process: subprocess.Popen[bytes] | None = None
@@ -51,7 +56,7 @@ class Node:
         die_with_us = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*die_with_us, _binary() or "", "-c", self.folder / "nats.conf"],
+                [*die_with_us, *self._inside, _binary() or "", "-c", self.folder / "nats.conf"],
                 stdout=subprocess.DEVNULL,
                 stderr=log,
             )
@@ -70,13 +75,15 @@ class Cluster:
     Args:
         size: how many.
         extra: more of their configuration.
+        networks: where each has a network of its own.
     """
 
-    def __init__(self, size: int = 1, extra: str = "") -> None:
+    def __init__(self, size: int = 1, extra: str = "", networks: Networks | None = None) -> None:
+        self.networks = networks
         self.folder = Path(tempfile.mkdtemp(prefix="nucleus-nats-"))
         self.extra = extra
         self.nodes: list[Node] = []
-        self.nodes += [Node(self, f"n{number}") for number in range(size)]
+        self.nodes += [Node(self, number) for number in range(size)]
 
     @property
     def url(self) -> str:
