@@ -115,6 +115,14 @@ def test_activity(store: Store) -> None:
     assert activity == [[START + minute * MINUTE, *counts] for minute, *counts in expected]
 
 
+def test_users_of_several_apps(store: Store) -> None:
+    """Two apps' users of one name are two, in the whole and in each bucket."""
+    for app in ("shop", "blog"):
+        put(store, at(0, 1, userId="a"), app=app)
+    stats = store.stats(**ALL)
+    assert (stats["users"], stats["activity"]) == (2, [[START, 2, 2]])
+
+
 def test_names(store: Store) -> None:
     """The most frequent names come first."""
     put(store, *(at(0, number, name="often") for number in range(3)), at(0, 9, name="once"))

@@ -198,8 +198,8 @@ class _Range:
             step = self._step * MINUTE_MS
             return dict(
                 self._connection.execute(
-                    f"SELECT date / {step} * {step}, count(DISTINCT {WHO}) FROM ("
-                    'SELECT events.date, events.device, events.anon, events."user",'
+                    f"SELECT date / {step} * {step}, count(DISTINCT app || ' ' || {WHO}) FROM ("
+                    'SELECT events.app, events.date, events.device, events.anon, events."user",'
                     f' sessions."user" AS session_user {counted}) AS slice GROUP BY 1',
                     values,
                 ).fetchall()
