@@ -9,9 +9,13 @@ import pytest
 
 from nucleus_logging.collector.files import _FOLDER
 from tests.collector.browser import browser, page, put, recent, row, shows, visit
+from tests.collector.screenshots import IMAGES, make
+from tests.tools import ROOT
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, Page
 
     from nucleus_logging.collector import Collector
 
@@ -201,6 +205,15 @@ def test_theme(page: Page, collector: Collector) -> None:
     assert page.evaluate(background) == "rgb(255, 255, 255)"
     page.reload()
     assert page.evaluate(background) == "rgb(255, 255, 255)"
+
+
+def test_the_pictures_in_the_readme(browser: Browser, tmp_path: Path) -> None:
+    """The README shows each view in both themes, and the pictures can be made anew."""
+    made = make(browser, tmp_path)
+    assert [path.read_bytes()[:4] for path in made] == [b"\x89PNG"] * 6
+    shown = re.findall(r"image:: docs/images/(\S+)", (ROOT / "README.rst").read_text())
+    assert sorted(shown) == sorted(path.name for path in made)
+    assert all((IMAGES / name).stat().st_size < 60_000 for name in shown)
 
 
 def test_contrast() -> None:
