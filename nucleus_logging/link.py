@@ -55,6 +55,9 @@ if TYPE_CHECKING:
 _SHORTEST_CONNECT = 1.0
 #: Handshakes in a row that end without an answer before a path counts as refused.
 _MOST_CUTS = 3
+#: Seconds for which a server may send faster than it is read, and for which it is then left alone.
+_FLOOD = 10.0
+_FLOOD_PAUSE = 60.0
 #: Close codes that blame what was sent: no such data, bad data, policy, too big (RFC 6455, 7.4.1).
 _REFUSALS = (1003, 1007, 1008, 1009)
 
@@ -113,6 +116,7 @@ class Link:
         self.end: float | None = None
         self._pulse: Pulse | None = None
         self._answers = True
+        self._flooded_since: float | None = None
 
     def retarget(self, options: Options) -> None:
         """Go by other options from the next connection on."""
@@ -197,6 +201,7 @@ class Link:
         self.transport = attempt.transport
         self._opened += 1
         self._cuts = 0
+        self._flooded_since = None
         self.acknowledged = self.refused_content = False
         posts = attempt.transport == "http"
         self._pulse = Pulse(self.options, result, not posts, self._answers, now)
@@ -242,7 +247,11 @@ class Link:
         self.too_large = False
         at_least = 0.0
         try:
-            return self.connection.receive()
+            messages = self.connection.receive()
+            if not self._flooded(now):
+                return messages
+            self._given_up("the server sends without end")
+            at_least = _FLOOD_PAUSE
         except PostError as error:
             self.last_error = str(error)
             self._diagnostics.say(self.last_error, once=self.last_error)
@@ -260,6 +269,14 @@ class Link:
             self._diagnostics.say(f"connection lost: {self.last_error}")
         self.lose(now, at_least)
         return None
+
+    def _flooded(self, now: float) -> bool:
+        """Tell whether each time for too long there has been more to read, whatever it is."""
+        if self.connection is None or not self.connection.has_more:
+            self._flooded_since = None
+        elif self._flooded_since is None:
+            self._flooded_since = now
+        return self._flooded_since is not None and now > self._flooded_since + _FLOOD
 
     def delivered(self) -> None:
         """Note that the server has acknowledged something on this connection."""

@@ -140,6 +140,22 @@ class TestBadServers:
             assert len(machine.delivery.live) <= 501 + 2
             wait_until(lambda: _balanced(client))
 
+    def test_endless_flood(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A server that sends without end is left alone for a while, or the application would pay
+        with half of a processor; not even `flush` shortens that."""
+        monkeypatch.setattr(link, "_FLOOD", 200 * MS)
+        monkeypatch.setattr(link, "_FLOOD_PAUSE", 500 * MS)
+        flood = steps.Accept(steps.Never(), opening=steps.Flood())
+        with FaultyServer([flood, steps.Accept()]) as server:
+            client = client_of(server, ack_timeout=20_000 * MS)
+            expected = track(client, 3)
+            server.wait_for(lambda s: s.connections and s.connections[0].closed.is_set())
+            left = time.monotonic()
+            assert "without end" in str(client.stats().last_error)
+            assert client.flush(20_000 * MS)
+            assert time.monotonic() - left >= 400 * MS
+            assert names(server, 1) == expected
+
     def test_server_that_comes_back(self) -> None:
         """What was logged while the server was away arrives when it is back, in order."""
         with FaultyServer() as server:

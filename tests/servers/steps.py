@@ -7,12 +7,13 @@ Ways to acknowledge a batch, for `Accept(ack=...)`:
     `Binary`, `Fragmented`, `Assign`.
 What else an accepted connection does, `Accept(opening=...)` at once or
 `Accept(then=..., after=N)` when N events have come:
-    `Close`, `Reset`, `Vanish`, `StopReading`, `PingFlood`, `Send`, `Big`, `Raw`.
+    `Close`, `Reset`, `Vanish`, `StopReading`, `PingFlood`, `Flood`, `Send`, `Big`, `Raw`.
 """
 
 from __future__ import annotations
 
 import json
+import threading
 from typing import TYPE_CHECKING, Any
 
 from tests.servers import wire
@@ -304,6 +305,22 @@ class PingFlood:
 
     def __call__(self, connection: Connection) -> None:
         connection.send(self._data)
+
+
+class Flood:
+    """Sends pings without end, and reads on."""
+
+    def __call__(self, connection: Connection) -> None:
+        data = wire.frame(wire.PING, b"are you there?") * 5_000
+
+        def send() -> None:
+            try:
+                while True:
+                    connection.send(data)
+            except OSError:
+                pass  # the client went
+
+        threading.Thread(target=send, name="flood", daemon=True).start()
 
 
 class Send:
