@@ -122,12 +122,12 @@ class Delivery:
         self.error_interval = options.flush_interval if posting else 0.0
         self._width = Width(options.batch_bytes)
 
-    def has_room(self, size: int = 0) -> bool:
-        """Tell whether an event of ``size`` bytes can be put without dropping another one.
+    def has_room(self, size: int = 0, count: int = 1) -> bool:
+        """Tell whether events of ``size`` bytes in all can be put without dropping another one.
 
         One that can never fit can be put at any time: it is dropped itself.
         """
-        return size > self.options.queue_bytes or self._fits(size, 1)
+        return (count == 1 and size > self.options.queue_bytes) or self._fits(size, count)
 
     def put(self, event: Event, now: float, adopted: bool = False, returned: bool = False) -> None:
         """Admit an event; when memory is full, it or another one is dropped as ``queue_full``.

@@ -24,6 +24,7 @@ from nucleus_logging.naming import MAX_NAME, names, put_together
 from nucleus_logging.payload import clean
 from nucleus_logging.rewriting import rewritten
 from nucleus_logging.session import Session, event_id
+from nucleus_logging.templates import Templates
 from nucleus_logging.values import SAFE_INTEGER
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ PLAIN, ERROR, INIT, NOTICE = range(4)
 _SPLICED = (96, 384, 384, 96)
 
 _SIMULTANEOUS = 1000
+_FAR = SAFE_INTEGER / 1000
 #: What a server may call us; it is kept, and sent with every event.
 _ANON_ID = re.compile("[!-~]{1,64}")
 #: How much of a name is scrubbed: of what stands behind nothing can get into a name's length.
@@ -138,23 +140,26 @@ class Facts:
         known: whether they have been gathered.
     """
 
-    __slots__ = ("_common", "_full", "anon_id", "device", "device_id", "known")
+    __slots__ = ("_common", "anon_id", "device", "device_id", "ends", "known")
 
     def __init__(self) -> None:
         self.known = False
         self.device_id = ""
         self.anon_id = ""
         self.device: dict[str, str | int] = {}
-        self._common = b""
-        self._full = b""
+        self._set(b"", b"")
 
     def fill(self, device_id: str, anon_id: str, device: Mapping[str, str | int]) -> None:
         """Set all of it; empty values are left out of what is sent."""
         self.device_id, self.anon_id, self.device = device_id, anon_id, dict(device)
         common = {"deviceId": device_id, "anonId": anon_id}
-        self._common = _members(common)
-        self._full = _members({**common, "machineId": device_id, **device})
+        self._set(_members(common), _members({**common, "machineId": device_id, **device}))
         self.known = True
+
+    def _set(self, common: bytes, full: bytes) -> None:
+        self._common = common
+        # What follows the members of an event in a list of events, by its kind.
+        self.ends = (common + b"},", full + b"},", full + b"},", common + b"},")
 
     def rename(self, anon_id: str) -> None:
         """Take the ``anonId`` that the server assigned."""
@@ -178,8 +183,7 @@ class Facts:
 
     def wire(self, event: Event) -> bytes:
         """Return the event as it is sent."""
-        members = self._full if event.kind in (ERROR, INIT) else self._common
-        return event.core[:-1] + members + b"}" if members else event.core
+        return event.core[:-1] + self.ends[event.kind][:-1]
 
     def heartbeat(self, session: Session, user: str | None) -> bytes:
         """Return the heartbeat that keeps a session open on the server (docs: every minute)."""
@@ -191,7 +195,10 @@ class Facts:
 
 def frame(events: list[Event]) -> bytes:
     """Return one message of the protocol: ``{"data":[event,…]}``."""
-    return b'{"data":[' + b",".join([event.facts.wire(event) for event in events]) + b"]}"
+    parts: list[bytes] = []
+    for event in events:
+        parts += (event.core[:-1], event.facts.ends[event.kind])
+    return b'{"data":[' + b"".join(parts)[:-1] + b"]}"
 
 
 class Encoder:
@@ -206,16 +213,21 @@ class Encoder:
         volume: decides what is sent at all; None for everything.
     """
 
-    __slots__ = ("facts", "limits", "prefix", "scrubber", "volume")
+    __slots__ = ("_templates", "facts", "limits", "prefix", "scrubber", "volume")
 
     def __init__(
         self, prefix: str, facts: Facts, limits: Limits, scrubber: Scrubber | None
     ) -> None:
         self.prefix = prefix
         self.facts = facts
+        self.volume: Volume | None = None
+        self.retune(limits, scrubber)
+
+    def retune(self, limits: Limits, scrubber: Scrubber | None) -> None:
+        """Go by these from now on."""
         self.limits = limits
         self.scrubber = scrubber
-        self.volume: Volume | None = None
+        self._templates = Templates(self.prefix, limits, scrubber)
 
     def encode(self, capture: Capture) -> Event | None:
         """Encode one capture; whatever it holds, the result is one valid JSON object.
@@ -223,8 +235,14 @@ class Encoder:
         Returns:
             None when the capture is not to be sent; `Volume` has counted it then.
         """
-        number, session, created, kind, name, args, level, logger, fields, user, _ = capture
         volume = self.volume
+        if volume is None and capture[6] is not None and capture[3] == "event":
+            date = _date(capture[2], capture[1])
+            core = self._templates.core(capture, date)
+            if core is not None:
+                number = capture[0]
+                return Event(event_id(self.prefix, number), number, PLAIN, date, core, self.facts)
+        number, session, created, kind, name, args, level, logger, fields, user, _ = capture
         if volume is not None and not volume.passes(capture):
             return None
         payload: Mapping[str, Scalar | None] = fields or {}
@@ -347,7 +365,10 @@ def _date(created: float, session: Session) -> int:
     Threads that log at the same moment may come to open a session in another order than
     their records were made; older records, from a queue or a socket, keep their dates.
     """
-    date, first = _milliseconds(created), _milliseconds(session.started)
+    started = session.started
+    if type(created) is float and type(started) is float and 0.0 <= started <= created < _FAR:
+        return int(created * 1000)
+    date, first = _milliseconds(created), _milliseconds(started)
     return first if date < first < date + _SIMULTANEOUS else date
 
 

@@ -25,7 +25,7 @@ from nucleus_logging.stack import exception_fields
 from nucleus_logging.trail import Trail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from logging import LogRecord
     from types import FrameType
 
@@ -357,7 +357,7 @@ class Intake:
                     size += len(value)
             self.put_sized(capture, size)
 
-    def about_to_be_taken(self, items: Iterable[object]) -> None:
+    def about_to_be_taken(self, items: Sequence[object]) -> None:
         """Note what the worker is about to take out of the buffer; on the worker."""
         self.look()
         if self.trail.size:

@@ -78,14 +78,17 @@ class Lanes:
     def take(self, event: Event) -> None:
         """Take off the event that `head` or `adopted_head` has just returned."""
         self._lane(event).popleft()
-        self.forget(event)
+        self._uncount(event)
 
     def forget(self, event: Event) -> None:
-        """Count a waiting event no more; it is marked, or has been taken off."""
+        """Count a waiting event no more that is marked."""
         # With the server away nobody comes to the front: what is gone must not pile up there.
         lane = self._lane(event)
         while lane and lane[0].gone:
             lane.popleft()
+        self._uncount(event)
+
+    def _uncount(self, event: Event) -> None:
         if event.adopted:
             self.adopted -= 1
         else:

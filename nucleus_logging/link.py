@@ -42,7 +42,7 @@ if TYPE_CHECKING:
         @property
         def bytes_received(self) -> int: ...
         def fileno(self) -> int: ...
-        def send(self, text: bytes) -> None: ...
+        def send(self, *texts: bytes) -> None: ...
         def limit(self, seconds: float) -> None: ...
         def ping(self) -> None: ...
         def receive(self) -> list[bytes]: ...
@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 
 
 _SHORTEST_CONNECT = 1.0
+#: Bytes that are written at once, as far as messages of a batch's size allow it.
+_AT_ONCE = 256 * 1024
 #: Handshakes in a row that end without an answer before a path counts as refused.
 _MOST_CUTS = 3
 #: Seconds for which a server may send faster than it is read, and for which it is then left alone.
@@ -229,12 +231,17 @@ class Link:
             self.backoff.forgive()
             self.backoff.failed(now)
 
-    def send(self, message: bytes, now: float) -> None:
-        """Hand a message over; it is written as the peer takes it."""
+    @property
+    def takes(self) -> int:
+        """How many bytes of messages `send` is to be given at once, the last of them in part."""
+        return 1 if self.transport == "http" else _AT_ONCE
+
+    def send(self, messages: list[bytes], now: float) -> None:
+        """Hand messages over; they are written as the peer takes them."""
         assert self.connection is not None
         if self.end is not None:
             self.connection.limit(self.end - now)
-        self.connection.send(message)
+        self.connection.send(*messages)
         if self._pulse is not None:
             self._pulse.sent_at = now
 
@@ -295,7 +302,7 @@ class Link:
 
     def beat(self, heartbeat: bytes, now: float) -> None:
         """Send a heartbeat; something must come back."""
-        self.send(heartbeat, now)
+        self.send([heartbeat], now)
         if self._pulse is not None:
             self._pulse.sent(now)
 

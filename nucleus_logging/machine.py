@@ -102,8 +102,8 @@ class Machine:
         old, self.options = self.options, options
         intake, shipper = self._intake, self.shipper
         self.diagnostics.debug = options.debug
-        intake.limits = self.encoder.limits = limits_of(options)
-        self.encoder.scrubber = _scrubber(options)
+        intake.limits = limits_of(options)
+        self.encoder.retune(intake.limits, _scrubber(options))
         self.volume.retune(options)
         self.encoder.volume = self.volume if self.volume.active else None
         shipper.buffer.options = shipper.options = options

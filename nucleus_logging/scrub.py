@@ -67,6 +67,11 @@ class Scrubber:
         # Levels, names of loggers and of events, paths of files come again and again.
         self._clean: set[str] = set()
 
+    @property
+    def asks(self) -> bool:
+        """Whether a callable of the application is asked about each text."""
+        return self._ask is not None
+
     def text(self, value: str) -> str:
         """Return the text without its secrets; mostly the very object when there are none."""
         if value in self._clean:

@@ -274,15 +274,27 @@ class Shipper:
             return
         delivery.expire(now, int(time.time() * 1000))
         while link.ready():
-            events = delivery.next_batch(now)
-            if not events:
+            messages = self._messages(now)
+            if not messages:
                 break
-            link.send(frame(events), now)
+            link.send(messages, now)
         session = self._beating()
         if session is not None and link.beat_due(now):
             link.beat(self._encoder.facts.heartbeat(session, self._user()), now)
         if not (delivery.waiting or delivery.adopted_waiting or delivery.in_flight):
             link.idle(now)
+
+    def _messages(self, now: float) -> list[bytes]:
+        """Return what goes out at once: each write may cost the worker its turn on a busy CPU."""
+        messages: list[bytes] = []
+        room = self.link.takes
+        while room > 0:
+            events = self.delivery.next_batch(now)
+            if not events:
+                break
+            messages.append(frame(events))
+            room -= len(messages[-1])
+        return messages
 
     def _beating(self) -> Session | None:
         """Return the session to send heartbeats for; None while its init or others are to go."""

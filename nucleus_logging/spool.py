@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 #: answers sooner, and a busy machine may need most of the 0.2 that are promised for three wake-ups.
 STORE_AFTER = 0.03
 _FULL_AGAIN = 1.0
+#: Seconds between looks whether somebody has deleted a segment.
+_LOST_AGAIN = 0.1
 _PATIENCE = 1000
 
 
@@ -70,6 +72,7 @@ class Spool:
         self.adoption = Adoption(delivery, journal, self._known)
         self._unstored: deque[Event] = deque()
         self._store_at: float | None = None
+        self._lost_at = 0.0
         self._returning: list[Event] = []
         self._overfull = Tally()
         self._begun: set[int] = set()
@@ -189,6 +192,11 @@ class Spool:
         journal, delivery = self.journal, self._delivery
         on_disk = journal.backlog()
         returning = self._returning
+        size = sum([event.size for event in events])
+        if on_disk is None and not returning and delivery.has_room(size, len(events)):
+            for event in events:
+                self.keep(event, now)
+            return
         if returning or on_disk is not None:
             events = sorted([*returning, *events], key=lambda event: event.number)
             back = {event.id for event in returning}
@@ -337,8 +345,10 @@ class Spool:
         if overfull:
             delivery.count_dropped("spool_full", overfull)
         more = self.adoption.look(now)
-        for segment in journal.take_lost():
-            self._move(segment, now)
+        if now >= self._lost_at:
+            self._lost_at = now + _LOST_AGAIN
+            for segment in journal.take_lost():
+                self._move(segment, now)
         if self.options.overflow == "drop_oldest" and journal.full():
             give_way(
                 journal,

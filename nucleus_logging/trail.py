@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from nucleus_logging.naming import MAX_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from typing import TypeAlias
 
     #: An asyncio task's name, a thread's ident, or nothing where that is not told.
@@ -56,15 +56,23 @@ class Trail:
         self.size = size
         self._places: dict[Place, _Steps] = {}
 
-    def note(self, captures: Iterable[object]) -> None:
+    def note(self, captures: Sequence[object]) -> None:
         """Take note of captures, in the order logged, before they leave the buffer."""
-        places = self._places
-        for capture in captures:
-            step = _step(capture)
-            if step is not None:
-                place: Place = capture[10]  # type: ignore[index]
-                steps = places.get(place)
-                (self._steps(place) if steps is None else steps).newest.append(step)
+        size = self.size
+        newest: dict[Place, list[Step]] = {}
+        # From the newest on, so that of many nearly all are passed over.
+        for capture in reversed(captures):
+            if type(capture) is tuple and len(capture) > 10:
+                steps = newest.get(capture[10])
+                if steps is None:
+                    steps = newest[capture[10]] = []
+                if len(steps) < size:
+                    step = _step(capture)
+                    if step is not None:
+                        steps.append(step)
+        for place, steps in reversed(newest.items()):
+            if steps:
+                self._steps(place).newest.extend(reversed(steps))
 
     def before(
         self,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import json
+from functools import partial
 import time
 from itertools import count
 from random import Random
@@ -227,9 +228,10 @@ class Line:
     def fileno(self) -> int:
         return -1
 
-    def send(self, message: bytes) -> None:
-        _check_news(self._world, message)
-        self._world.at(LATENCY, lambda: self._deliver(message))
+    def send(self, *messages: bytes) -> None:
+        for message in messages:
+            _check_news(self._world, message)
+            self._world.at(LATENCY, partial(self._deliver, message))
 
     def ping(self) -> None:
         self._world.at(2 * LATENCY, lambda: self._answer(None))
@@ -287,7 +289,8 @@ class Line:
 class Poster(Line):
     """HTTP: one POST after another."""
 
-    def send(self, message: bytes) -> None:
+    def send(self, *messages: bytes) -> None:
+        (message,) = messages
         _check_news(self._world, message)
         self.unsent = len(message)
         self._world.posts += 1

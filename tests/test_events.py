@@ -390,6 +390,100 @@ class TestHostile:
             assert type(value) in (str, int, float, bool)
 
 
+class _Unknown:
+    """Templates that know nothing."""
+
+    def core(self, capture: object, date: int) -> None:
+        """Leave it to the encoder."""
+
+
+class TestTemplates:
+    @given(
+        name=TEXTS,
+        args=st.none() | st.lists(SCALARS, max_size=3).map(tuple),
+        level=TEXTS | st.sampled_from(["INFO", "password"]),
+        logger=st.none() | TEXTS | st.sampled_from(["shop.cart", "a@b"]),
+        fields=st.none()
+        | st.dictionaries(
+            TEXTS | st.sampled_from(["level", "logger", "message", "nucleus_name", "api_key"]),
+            SCALARS | st.sampled_from(["Bearer abcdefgh", "a" * 9000]),
+            max_size=70,
+        ),
+        user=st.none() | TEXTS,
+        created=st.floats() | st.integers() | st.just(1_700_000_001.5),
+    )
+    def test_the_same_bytes(
+        self,
+        name: str,
+        args: object,
+        level: str,
+        logger: str | None,
+        fields: object,
+        user: str | None,
+        created: object,
+    ) -> None:
+        """What is put together from known parts is what would be encoded in one piece."""
+        within = session()
+        quick, slow = encoder(), encoder()
+        slow._templates = _Unknown()  # type: ignore[assignment]
+        for number in (7, 8):
+            capture = (
+                number, within, created, "event", name, args, level, logger, fields, user, None
+            )  # fmt: skip
+            one, other = (each.encode(capture) for each in (quick, slow))  # type: ignore[arg-type]
+            assert one is not None
+            assert other is not None
+            if type(created) is float:  # the time of day, if it is none
+                assert other.core == one.core or not 0 <= created < 1e10
+            assert (one.id, one.number, one.kind) == (other.id, other.number, other.kind)
+            assert json.loads(one.core).get("payload") == json.loads(other.core).get("payload")
+
+    def test_a_callable_sees_each_text(self) -> None:
+        """What a user's own function makes of a text may differ from one event to the next."""
+        seen: list[str] = []
+
+        def scrub(text: str) -> str:
+            seen.append(text)
+            return f"{text} {len(seen)}"
+
+        one = Encoder("AbCdEfGh", facts(), LIMITS, Scrubber(callable=scrub))
+        capture = (1, session(), 1.5, "event", "hello", None, "INFO", "l", None, None, None)
+        made = [one.encode(capture) for _ in range(3)]
+        assert len({json.loads(event.core)["name"] for event in made if event is not None}) == 3
+
+    def test_what_is_kept_is_bounded(self) -> None:
+        """A million names, as f-strings make them, do not fill the memory."""
+        one = encoder()
+        for number in range(5000):
+            capture = (
+                *(number, session(), 1.5, "event", f"n{number}", (), "INFO", f"l{number}"),
+                *(None, None, None),
+            )  # fmt: skip
+            assert f'"n{number}"'.encode() in one.encode(capture).core  # type: ignore[union-attr]
+        assert len(one._templates._heads) <= 1024
+        assert len(one._templates._sources) <= 1024
+
+    def test_other_options(self) -> None:
+        """Under other options nothing is left of what was known."""
+        one = encoder()
+        capture = (
+            1,
+            session(),
+            1.5,
+            "event",
+            "ghp_" + "a1B2" * 9,
+            (),
+            "INFO",
+            "l",
+            None,
+            None,
+            None,
+        )
+        assert b"ghp_" not in one.encode(capture).core  # type: ignore[union-attr]
+        one.retune(LIMITS, None)
+        assert b"ghp_" in one.encode(capture).core  # type: ignore[union-attr]
+
+
 class TestFacts:
     def test_kept_as_they_are(self) -> None:
         """What the journal keeps gives the same wire again."""

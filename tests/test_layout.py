@@ -36,7 +36,7 @@ ROWS = (
     ("journal", "segment", "lines", "orphans", "surplus", "inventory"),
     ("transports",),
     ("events",),
-    ("volume", "rewriting", "trail", "context"),
+    ("volume", "rewriting", "trail", "context", "templates"),
     ("encoding", "naming"),
     ("payload", "scrub", "stack", "assignments", "shapes", "texts", "values", "words"),
     ("device", "session"),

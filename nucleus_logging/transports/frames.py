@@ -36,6 +36,9 @@ PONG = 0xA
 _KNOWN = frozenset((CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG))
 _CONTROL = 0x8
 _CONTROL_LIMIT = 125
+_KEYS_AT_ONCE = 256
+
+_keys: list[bytes] = []  # random ones, for frames to come
 
 
 def encode(opcode: int, payload: bytes) -> bytes:
@@ -48,7 +51,13 @@ def encode(opcode: int, payload: bytes) -> bytes:
         head = pack("!BBH", first, 0x80 | 126, size)
     else:
         head = pack("!BBQ", first, 0x80 | 127, size)
-    key = urandom(4)
+    try:
+        key = _keys.pop()
+    except IndexError:
+        # Asking the system gives the interpreter away, and busy threads keep it for a while.
+        some = urandom(4 * _KEYS_AT_ONCE)
+        _keys.extend(some[start : start + 4] for start in range(4, len(some), 4))
+        key = some[:4]
     # One exclusive or of two huge integers, instead of one for each byte.
     mask = int.from_bytes((key * (size // 4 + 1))[:size], "little")
     masked = (int.from_bytes(payload, "little") ^ mask).to_bytes(size, "little")

@@ -83,12 +83,13 @@ class PostingConnection:
         """Return -1: there is nothing to select on."""
         return -1
 
-    def send(self, text: bytes) -> None:
+    def send(self, *texts: bytes) -> None:
         """POST one message; only when nothing is unsent.
 
         Args:
-            text: The body, in JSON.
+            texts: The body, in JSON, and no other.
         """
+        (text,) = texts
         self.unsent = len(text)
         self._running = True
         self._errand = Errand(lambda: self._post(text), self._strangers)

@@ -40,7 +40,7 @@ _RECV_SIZE = 65536
 _READS_PER_CALL = 4
 _FRAMES_PER_CALL = 512
 # A part of this size at a time: TLS remembers how much it was last asked to send.
-_SEND_SIZE = 65536
+_SEND_SIZE = 1 << 18
 _NORMAL_CLOSURE = b"\x03\xe8"
 
 
@@ -207,13 +207,14 @@ class WebSocketConnection:
         waiting = bool(self._sending or self._outgoing or self._pong is not None)
         return waiting and not self._write_needs_read
 
-    def send(self, text: bytes) -> None:
-        """Send one text message; what does not go out at once goes with `on_writable`.
+    def send(self, *texts: bytes) -> None:
+        """Send text messages; what does not go out at once goes with `on_writable`.
 
         Args:
-            text: The message, in UTF-8.
+            texts: The messages, in UTF-8.
         """
-        self._queue(frames.encode(frames.TEXT, text))
+        for text in texts:
+            self._queue(frames.encode(frames.TEXT, text))
         self._write()
 
     def limit(self, seconds: float) -> None:
@@ -287,6 +288,7 @@ class WebSocketConnection:
         if self._ended:
             return False
         frames_left = _FRAMES_PER_CALL
+        drained = False
         for _ in range(_READS_PER_CALL):
             while frames_left:
                 frame = self._parser.next()
@@ -296,10 +298,15 @@ class WebSocketConnection:
                 self._handle(*frame, messages)
             else:
                 return True
-            if not self._read():
+            if drained and self._failure is None:
+                return False
+            read = self._read()
+            if not read:
                 # With the other direction broken, no more will come that could be waited for.
                 self._ended = self._failure is not None
                 return False
+            # Of what TLS has deciphered a part may come at a time, and wake nobody.
+            drained = read < _RECV_SIZE and not isinstance(self._socket, ssl.SSLSocket)
         return True
 
     def _handle(self, opcode: int, payload: bytes, messages: list[bytes]) -> None:
@@ -318,22 +325,22 @@ class WebSocketConnection:
                 int.from_bytes(payload[:2], "big") or None,
             )
 
-    def _read(self) -> bool:
-        """Move what has arrived into the parser; return whether anything had."""
+    def _read(self) -> int:
+        """Move what has arrived into the parser; return how many bytes had."""
         try:
             data = self._socket.recv(_RECV_SIZE)
         except (BlockingIOError, InterruptedError, ssl.SSLWantReadError):
-            return False
+            return 0
         except ssl.SSLWantWriteError:
             self._read_needs_write = True
-            return False
+            return 0
         except OSError as error:
             raise _lost(error) from error
         if not data:
             raise ConnectionLost("the server ended the connection without closing it")
         self.bytes_received += len(data)
         self._parser.feed(data)
-        return True
+        return len(data)
 
     def _queue(self, frame: bytes) -> None:
         self._outgoing.append(frame)
@@ -359,12 +366,13 @@ class WebSocketConnection:
             self._unsent -= sent
 
     def _next_frame(self) -> bool:
-        """Put the next frame on its way, pongs first; never into the middle of another."""
+        """Put the next frames on their way, pongs first; never into the middle of another."""
         if self._pong is not None:
             frame, self._pong = frames.encode(frames.PONG, self._pong), None
             self._unsent += len(frame)
         elif self._outgoing:
-            frame = self._outgoing.popleft()
+            frame = b"".join(self._outgoing)
+            self._outgoing.clear()
         else:
             return False
         self._sending = memoryview(frame)

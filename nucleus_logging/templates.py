@@ -1,0 +1,98 @@
+"""Plain records and event dicts -> JSON, without encoding again what is the same in each of them.
+
+What an application logs comes from a few hundred places: the name of the event, its level and its
+logger come again and again. Their JSON is made, and scrubbed, once; for each event only its
+number, its date, its arguments and its extras are left.
+
+What is not so simple is left to `Encoder.encode`, which gives the same bytes for any capture.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nucleus_logging.encoding import dumps, members
+from nucleus_logging.naming import MAX_NAME, merge, names
+from nucleus_logging.payload import clean
+
+if TYPE_CHECKING:
+    from nucleus_logging.events import Capture
+    from nucleus_logging.payload import Limits, Scalar
+    from nucleus_logging.scrub import Scrubber
+
+#: Names of members that do not stand for themselves in a payload, or not always.
+_OWN = frozenset({"level", "logger", "message", "nucleus_name"})
+_KEPT = 1024
+
+
+class Templates:
+    """The constant parts of events, made when they are first met. Any thread may ask.
+
+    Args:
+        prefix: the first characters of this process's ids.
+        limits, scrubber: as in `nucleus_logging.payload.clean`.
+    """
+
+    __slots__ = ("_heads", "_limits", "_prefix", "_scrubber", "_sources")
+
+    def __init__(self, prefix: str, limits: Limits, scrubber: Scrubber | None) -> None:
+        self._prefix = prefix
+        self._limits = limits
+        self._scrubber = scrubber
+        self._heads: dict[str, bytes] = {}
+        self._sources: dict[tuple[str, str | None], bytes] = {}
+
+    def core(self, capture: Capture, date: int) -> bytes | None:
+        """Return a record's or event dict's event as JSON, None for one that needs a closer look.
+
+        Args:
+            capture: of type ``event``, with a level.
+            date: ms since 1970.
+        """
+        number, session, _, _, name, args, level, logger, fields, user, _ = capture
+        limits = self._limits
+        if len(name) > MAX_NAME:
+            return None
+        put: dict[str, Scalar | None] = {}
+        if args:
+            message = merge(name, args)
+            if message != name:
+                put["message"] = message
+        if fields:
+            if not _OWN.isdisjoint(fields) or len(fields) + 3 > limits.max_keys:
+                return None
+            # A record's last extra comes first.
+            for key in fields if args is None else reversed(fields):  # type: ignore[arg-type]
+                put[key] = fields[key]
+        try:
+            head, source = self._heads[name], self._sources[level, logger]  # type: ignore[index]
+        except (KeyError, TypeError):
+            if not self._learn(name, level, logger):
+                return None
+            head, source = self._heads[name], self._sources[level, logger]  # type: ignore[index]
+        core = b'%b%x","date":%d,"sessionId":%d,%b"payload":{%b%b}}' % (
+            head,
+            number,
+            date,
+            session.id,
+            b"%b," % members({"userId": user}) if user else b"",
+            source,
+            b"," + members(clean(put, limits, self._scrubber)) if put else b"",
+        )
+        return core if len(core) <= limits.max_event else None
+
+    def _learn(self, name: str, level: object, logger: object) -> bool:
+        """Make what is constant; tell whether it is what it seems to be."""
+        if type(level) is not str or (type(logger) is not str and logger is not None):
+            return False
+        scrubber = self._scrubber
+        if scrubber is not None and scrubber.asks:
+            return False  # somebody is to be asked about each text
+        for known in (self._heads, self._sources):
+            if len(known) >= _KEPT:
+                known.clear()
+        wire = names("event", name if scrubber is None else scrubber.text(name))
+        source = clean({"level": level.lower(), "logger": logger}, self._limits, scrubber)
+        self._heads[name] = dumps({**wire, "id": self._prefix})[:-2]
+        self._sources[level, logger] = members(source)
+        return True
