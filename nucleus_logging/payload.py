@@ -174,7 +174,7 @@ def clean(  # noqa: C901 (inlined: it runs for every field of every event)
             continue
         if crowded and len(out) > most:
             break
-        if harmless.get(key) is not False:
+        if harmless.get(key) is not False or key in out:
             key, secret, shortened = _name(key, out, scrubber)
             cut = cut or shortened
             if secret:
@@ -346,7 +346,7 @@ def _name(
     if scrubber is not None:
         name = scrubber.text(name)
     secret = scrubber is not None and scrubber.key(name)
-    if name == key:
+    if name == key and name not in out:  # it is, if another one was made it
         if scrubber is None:
             if len(_NAMES) >= _NAMES_KEPT:
                 _NAMES.clear()

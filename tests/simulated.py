@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import heapq
 import json
-from functools import partial
 import time
+from functools import partial
 from itertools import count
 from random import Random
 from typing import TYPE_CHECKING, Any

@@ -249,6 +249,13 @@ class TestClean:
         assert stack.endswith("last")
         assert LIMITS.max_string < len(stack.encode()) <= LIMITS.max_stack
 
+    @pytest.mark.parametrize("value", [False, 5, "text"])
+    def test_repaired_names_make_way_for_none(self, value: object) -> None:
+        """A name that another one was repaired to is there twice, not overwritten."""
+        for scrubber in (None, Scrubber()):
+            for _ in range(2):  # also when the name is known by then
+                assert clean({"": "", "_": value}, LIMITS, scrubber) == {"_": "", "__2": value}
+
     def test_names_are_repaired(self) -> None:
         """Control characters, empty and over-long names are made usable, and stay apart."""
         made = clean({"a\nb": 1, "a\tb": 2, "": 3, "k" * 500: 4, 5: 5}, LIMITS, None)
