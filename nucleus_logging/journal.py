@@ -155,6 +155,10 @@ class Journal:
         except OSError as error:
             self._fail("cannot write", error)
             return False
+        if self._told:
+            # Only now: a disk may have room for the first lines of a segment, and not for more.
+            self._told = False
+            self._diagnostics.say(f"journal {self.directory}: works again")
         return True
 
     # What follows is the worker's.
@@ -168,18 +172,11 @@ class Journal:
         self.seal()
         self.broken = False
         # Creating one writes its first lines.
-        segment = self._create(self._generation)
-        if segment is not None:
-            self._told = False
-            self._diagnostics.say(f"journal {self.directory}: works again")
+        if self._create(self._generation) is not None:
             return True
         self.broken = True
         self._retry_at = now + _RETRY_INTERVAL
         return False
-
-    def retry_at(self) -> float | None:
-        """Return when a broken journal is worth another try; None when it works."""
-        return self._retry_at if self.broken else None
 
     def store(self, events: Iterable[Event]) -> bool:
         """Write events in one go; each is its segment's from then on.

@@ -216,12 +216,15 @@ def test_a_full_disk(one: Journal, capsys: pytest.CaptureFixture[str]) -> None:
             assert not one.revive(10.0)
             assert not one.revive(10.5), "tried once a second"
             assert not one.revive(11.1)
-    assert one.revive(13.0)
+        assert "File too large" in str(one.last_error)
+    with files_of(900):
+        assert one.revive(12.2), "there is room for the first lines of a segment"
+        assert not one.store(events[1:2]), "and not for more"
+    assert one.revive(13.3)
     assert one.store(events[1:])
     said = capsys.readouterr().err.splitlines()
     assert sum("going on in memory" in line for line in said) == 1
     assert sum("works again" in line for line in said) == 1
-    assert "File too large" in str(one.last_error)
     one.done(events)
     settle(one)
     assert os.listdir(one.directory) == []
