@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from nucleus_logging.spool import Spool
     from nucleus_logging.volume import Volume
 
+#: Seconds that a turn may send for, so that the next one can store what has been logged meanwhile.
+_SENDING = 0.03
+
 
 class Shipper:
     """The turns. Times are monotonic seconds.
@@ -93,6 +96,10 @@ class Shipper:
     def hurry(self) -> bool:
         """Have the next turn take everything up; tell whether that is news."""
         return self._uptake.hurry()
+
+    def rung(self, now: float) -> None:
+        """Note when the worker was woken for captures."""
+        self._uptake.rung(now)
 
     def pending(self) -> bool:
         """Tell whether anything of this process waits for its acknowledgement; for any thread.
@@ -190,8 +197,11 @@ class Shipper:
         if self._waiters.notice():
             self.link.hurry()
         hasty = bool(self._waiters) or self.link.end is not None
-        if self._uptake.due(now, at_once=hasty or self._leaving):
+        late = self._uptake.late(now)
+        if self._uptake.due(now, at_once=hasty or late or self._leaving):
             self._uptake.take(now, self.spool, everything=hasty)
+        if late and self.spool is not None:
+            self.spool.store(now, everything=True)
         if hasty:
             self.delivery.flush(now)
         if self.link.settle(now):
@@ -273,11 +283,15 @@ class Shipper:
                 link.connect(now)
             return
         delivery.expire(now, int(time.time() * 1000))
+        # Each write lets other threads have the interpreter: those that log must not wait for all.
+        end = time.monotonic() + _SENDING
         while link.ready():
             messages = self._messages(now)
             if not messages:
                 break
             link.send(messages, now)
+            if time.monotonic() > end:
+                break
         session = self._beating()
         if session is not None and link.beat_due(now):
             link.beat(self._encoder.facts.heartbeat(session, self._user()), now)

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 #: the busy threads that log for the interpreter.
 _GATHER = 0.02
 _BETWEEN_ERRORS = 0.005
+#: Seconds after which what the buffer holds is late: threads that never rest let a worker have the
+#: interpreter about so often, and it is promised on disk within three times that.
+_LATE = 0.06
 #: Bytes that an event may be expected to take on disk at most.
 _ON_DISK = 4096
 
@@ -68,6 +71,7 @@ class Uptake:
         self._hurried = False
         self._at: float | None = None
         self._last = 0.0
+        self._rung_at = 0.0
         self._left = False
         self.times = 0
 
@@ -81,6 +85,11 @@ class Uptake:
         # Who finds it set need not ring: the worker takes it back before it empties the buffer.
         hurried, self._hurried = self._hurried, True
         return not hurried
+
+    def rung(self, now: float) -> None:
+        """Note that the first capture since the buffer was emptied may have come just now."""
+        if self._rung_at <= self._last:
+            self._rung_at = now
 
     def awaited(self, mark: int) -> bool:
         """Tell whether there is something to take up that rings no bell."""
@@ -99,6 +108,11 @@ class Uptake:
             return full  # they will be taken up in a moment
         # With a turn due soon anyway, a whole batch is; asleep, the first one is.
         return 1 if batch is None else min(batch, full)
+
+    def late(self, now: float) -> bool:
+        """Tell whether a capture may have waited so long that it is to be stored at once."""
+        came = max(self._last, self._rung_at)
+        return now - came > _LATE and len(self._buffer.captures) > 0
 
     def due(self, now: float, at_once: bool) -> bool:
         """Tell whether it is time to take up what the buffer holds."""

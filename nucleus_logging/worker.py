@@ -77,6 +77,7 @@ class Worker:
     def ring(self) -> None:
         """Tell the worker that captures wait; it takes them up in a moment."""
         self._buffer.awake()
+        self._shipper.rung(self._clock())
         bell = self._bell
         if self._thread is not None and bell is not None:
             bell.ring()

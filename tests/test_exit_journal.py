@@ -103,6 +103,28 @@ for number in range(100000):
     assert len(found) == len(set(found))
 
 
+def test_killed_while_threads_are_busy(collector: Collector, spool: Path) -> None:
+    """A worker that others keep waiting for the interpreter stores at once what it finds."""
+    collector.stop()
+    code = """
+import nucleus_logging.spool
+nucleus_logging.spool.STORE_AFTER = 3600
+logger = shipping()
+client().stats()
+for number in range(5):
+    logger.info("step", extra={"n": number})
+    before = client().stats().journal_bytes
+    sum(range(20_000_000))  # lets nobody else go on
+    until(lambda: client().stats().journal_bytes > before)
+signal.raise_signal(signal.SIGKILL)
+"""
+    with Application(code, collector, spool) as application:
+        assert application.end()[0] == -signal.SIGKILL
+    collector.start()
+    deliver(collector, spool)
+    assert arrived(collector) == list(range(5))
+
+
 ENDINGS = {
     "os._exit": ("os._exit(3)", 3),
     "SIGTERM": ("signal.raise_signal(signal.SIGTERM)", -signal.SIGTERM),
