@@ -23,6 +23,11 @@ from nucleus_logging.collector.shipping.plain import (
     shape,
 )
 
+try:
+    import orjson as _orjson
+except ImportError:  # the extra "fast" is not installed
+    _orjson = None  # type: ignore[assignment]
+
 __all__ = ["CONTINUED", "FORMATS", "Continued", "Entry", "Format", "closed", "recognise"]
 
 
@@ -48,11 +53,18 @@ class Continued(NamedTuple):
 CONTINUED = Continued
 Format = Callable[[str], Entry | Continued | None]
 
-_TIMES = ("timestamp", "time", "@timestamp", "ts", "asctime", "datetime", "date", "t")
-_MESSAGES = ("message", "msg", "MESSAGE", "log")
-_LEVELS = ("level", "levelname", "severity", "lvl", "log.level", "loglevel")
-_LOGGERS = ("logger", "logger_name", "log.logger", "name", "module", "component")
-_STACKS = ("exception", "exc_info", "stack", "stack_trace", "exc_text", "error.stack_trace")
+# What the usual keys mean; of several with one meaning, the first counts.
+_MEANINGS = {
+    "date": ("timestamp", "time", "@timestamp", "ts", "asctime", "datetime", "date", "t"),
+    "message": ("message", "msg", "MESSAGE", "log"),
+    "level": ("level", "levelname", "severity", "lvl", "log.level", "loglevel"),
+    "logger": ("logger", "logger_name", "log.logger", "name", "module", "component"),
+    "stack": ("exception", "exc_info", "stack", "stack_trace", "exc_text", "error.stack_trace"),
+    "event": ("event",),
+}
+_KEYS = {
+    key: (meaning, rank) for meaning, keys in _MEANINGS.items() for rank, key in enumerate(keys)
+}
 # Whose machine it was is not sent: promise 5.
 _PRIVATE = {"hostname", "host", "host.name", "pid", "process", "v", "levelno"}
 _PINO = {10: "debug", 20: "debug", 30: "info", 40: "warning", 50: "error", 60: "critical"}
@@ -182,21 +194,18 @@ def closed(entry: Entry, more: Sequence[str]) -> Entry:
 
 def _entry(value: dict[str, object]) -> Entry:
     """The entry of an object with the usual keys; what is not one of them becomes a field."""
-    fields = {key: one for key, one in value.items() if key not in _PRIVATE and one is not None}
+    known, fields = _understood(value)
+    stack = _stack(known.get("stack"), fields)
     pino = "msg" in value and "levelno" not in value
-    date = moment(_take(fields, _TIMES))
-    level = _level(_take(fields, _LEVELS), _PINO if pino else _PYTHON)
-    event = fields.pop("event", None)
-    message = _take(fields, _MESSAGES)
-    logger = _take(fields, _LOGGERS)
-    stack = _stack(fields)
+    event, message = known.get("event"), known.get("message")
     text = _text(event if message is None else message)
     # An `event` is a name as it stands; a message has its values in it.
-    name = _text(event)[:200] if isinstance(event, str) and event else shape(text)
+    name = event[:200] if isinstance(event, str) and event else shape(text)
+    level = _level(known.get("level"), _PINO if pino else _PYTHON)
     return Entry(
-        date,
+        moment(known.get("date")),
         level or ("error" if stack else None),
-        _text(logger) or None,
+        _text(known.get("logger")) or None,
         name or "(empty)",
         text,
         fields,
@@ -204,9 +213,28 @@ def _entry(value: dict[str, object]) -> Entry:
     )
 
 
-def _stack(fields: dict[str, object]) -> str | None:
+def _understood(value: dict[str, object]) -> tuple[dict[str, object], dict[str, object]]:
+    """What the keys mean, and the other fields."""
+    known: dict[str, object] = {}
+    ranks: dict[str, tuple[int, str]] = {}
+    fields: dict[str, object] = {}
+    for key, one in value.items():
+        if one is None or key in _PRIVATE:
+            continue
+        meaning, rank = _KEYS.get(key, ("", 0))
+        if not meaning or (meaning != "event" and isinstance(one, (dict, list))):
+            fields[key] = one
+        elif meaning not in known or ranks[meaning][0] > rank:
+            if meaning in known:
+                fields[ranks[meaning][1]] = known[meaning]
+            known[meaning], ranks[meaning] = one, (rank, key)
+        else:
+            fields[key] = one
+    return known, fields
+
+
+def _stack(stack: object, fields: dict[str, object]) -> str | None:
     """The traceback: a text, structlog's list of exceptions, or within an error of JavaScript's."""
-    stack = _take(fields, _STACKS)
     raised = fields.get("exception")
     if stack is None and isinstance(raised, list):
         parts = [_traceback(one) for one in reversed(raised) if isinstance(one, dict)]
@@ -239,14 +267,6 @@ def _kind(value: dict[str, object]) -> str:
     return "journal" if "__REALTIME_TIMESTAMP" in value else "json"
 
 
-def _take(fields: dict[str, object], names: Sequence[str]) -> object:
-    """The first of these that is there; it is one no longer."""
-    for name in names:
-        if name in fields and not isinstance(fields[name], (dict, list)):
-            return fields.pop(name)
-    return None
-
-
 def _level(value: object, numbers: dict[int, str]) -> str | None:
     if isinstance(value, bool):
         return None
@@ -262,10 +282,19 @@ def _object(line: str) -> dict[str, object] | None:
     if not line.startswith("{"):
         return None
     try:
-        value = json.loads(line)
+        value = _loads(line)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def _loads(line: str) -> object:
+    if _orjson is not None:
+        try:
+            return _orjson.loads(line)
+        except ValueError:
+            pass  # json may still read it: NaN, half a surrogate
+    return json.loads(line)
 
 
 def _unescaped(found: re.Match[str]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import time
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 
 __all__ = ["leading", "moment"]
 
@@ -85,17 +86,26 @@ def _date(
     fraction: str | None,
     zone: str | None,
 ) -> float | None:
+    hour, minute, second = clock
+    begin = _minute(year, month, day, hour, minute, zone)
+    # A leap second is the one before, for all that we do with it.
+    if begin is None or int(second) > 60:
+        return None
+    return begin + min(59, int(second)) + (float(f"0.{fraction}") if fraction else 0.0)
+
+
+@lru_cache(maxsize=256)
+def _minute(
+    year: str | int, month: str | int, day: str | int, hour: str, minute: str, zone: str | None
+) -> float | None:
+    """When a minute began; many lines have the same."""
     try:
-        hour, minute, second = map(int, clock)
-        # A leap second is the one before, for all that we do with it.
-        date = datetime(int(year), int(month), int(day), hour, minute, min(59, second))  # noqa: DTZ001
+        date = datetime(int(year), int(month), int(day), int(hour), int(minute))  # noqa: DTZ001
         if zone is None:
-            moment = time.mktime(date.timetuple())
-        else:
-            moment = date.replace(tzinfo=timezone(_offset(zone))).timestamp()
+            return time.mktime(date.timetuple())
+        return date.replace(tzinfo=timezone(_offset(zone))).timestamp()
     except (ValueError, OverflowError):
         return None
-    return moment + (float(f"0.{fraction}") if fraction else 0.0)
 
 
 def _offset(zone: str) -> timedelta:

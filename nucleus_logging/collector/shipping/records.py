@@ -23,11 +23,8 @@ _NUMBERS = {
     "error": logging.ERROR,
     "critical": logging.CRITICAL,
 }
-_TAKEN = frozenset(logging.LogRecord("", 0, "", 0, None, None, None).__dict__) | {
-    "message",
-    "asctime",
-    "nucleus_name",
-}
+_BLANK = logging.LogRecord("", 0, "", 0, "%s", None, None).__dict__
+_TAKEN = frozenset(_BLANK) | {"message", "asctime", "nucleus_name"}
 
 
 def record(entry: Entry, date: float) -> logging.LogRecord:
@@ -38,15 +35,17 @@ def record(entry: Entry, date: float) -> logging.LogRecord:
         date: when it was written, seconds since 1970.
     """
     level = entry.level or "info"
-    made = logging.LogRecord(
-        entry.logger or "shipped", _NUMBERS.get(level, logging.INFO), "", 0, "%s", None, None
-    )
-    name = entry.name
+    made = logging.LogRecord.__new__(logging.LogRecord)
+    # As the constructor leaves it, which asks for thread, process and file names each time.
     fields = made.__dict__
+    fields.update(_BLANK)
+    name = entry.name
     if entry.stack:
         raised = exception_of(entry.stack)
         name = raised.partition(":")[0].strip() if raised else name
         fields["stack_info"] = entry.stack
+    fields["name"] = entry.logger or "shipped"
+    fields["levelno"] = _NUMBERS.get(level, logging.INFO)
     fields["args"] = (entry.message,)
     fields["levelname"] = level.upper()
     fields["created"] = date

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nucleus_logging.collector.tail import printable
 
@@ -50,7 +50,7 @@ class Report:
         """A file of so many bytes (None: nobody knows) is begun at a position."""
         if self._progress is not None:
             self._tasks[name] = self._progress.add_task(
-                printable(name), total=size, completed=position, events=0
+                printable(name), total=size, completed=position, events=0, acknowledged=0
             )
 
     def sent(self, level: str | None) -> None:
@@ -58,14 +58,14 @@ class Report:
         self.events += 1
         self._levels[level or "no level"] += 1
 
+    def handed(self, name: str, events: int) -> None:
+        """So many entries of a file were handed over since."""
+        self._update(name, events=events)
+
     def reached(self, name: str, position: int, size: int | None, events: int) -> None:
         """A file was read and acknowledged up to a position."""
-        if self._progress is not None:
-            self._told_waiting = False
-            task = self._progress.tasks[self._progress.task_ids.index(self._tasks[name])]
-            self._progress.update(
-                task.id, completed=position, total=size, events=task.fields["events"] + events
-            )
+        self._told_waiting = False
+        self._update(name, acknowledged=events, completed=position, total=size)
 
     def unreadable(self, name: str, line: Line) -> None:
         """A line made no sense."""
@@ -83,6 +83,17 @@ class Report:
             self._told_waiting = True
             self.say(f"waiting for the server: {reason or 'nothing acknowledged yet'}")
 
+    def _update(self, name: str, events: int = 0, acknowledged: int = 0, **more: Any) -> None:
+        if self._progress is None:
+            return
+        task = self._progress.tasks[self._progress.task_ids.index(self._tasks[name])]
+        self._progress.update(
+            task.id,
+            events=task.fields["events"] + events,
+            acknowledged=task.fields["acknowledged"] + acknowledged,
+            **more,
+        )
+
     def say(self, text: str) -> None:
         """One line on standard error, above the bars."""
         if self._progress is not None:
@@ -96,13 +107,17 @@ class Report:
         levels = ", ".join(f"{count} {level}" for level, count in self._levels.most_common())
         dropped = ", ".join(f"{count} {reason}" for reason, count in stats.dropped.items() if count)
         lost = sum(stats.dropped.values()) + stats.queued + stats.in_flight
-        print(f"{self.events} events" + (f" ({levels})" if levels else ""))
+        print(_count(self.events, "event") + (f" ({levels})" if levels else ""))
         # The server has acknowledged the session's own events, too.
         acknowledged = max(0, self.events - lost)
         print(f"{acknowledged} acknowledged" + (f", dropped: {dropped}" if dropped else ""))
         if self.unread:
-            print(f"{self.unread} lines could not be read")
+            print(f"{_count(self.unread, 'line')} could not be read")
         print(f"{took:.1f} s, {self.events / took:,.0f} events per second")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _bars() -> Progress | None:
@@ -122,7 +137,7 @@ def _bars() -> Progress | None:
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
-        TextColumn("{task.fields[events]} acknowledged"),
+        TextColumn("{task.fields[events]} events, {task.fields[acknowledged]} acknowledged"),
         TransferSpeedColumn(),
         TimeRemainingColumn(),
         console=Console(stderr=True),

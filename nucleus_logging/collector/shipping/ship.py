@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "run"]
 
 _TOGETHER = 500  # entries between two marks
-_YEAR = 365 * 86_400.0  # the most that the client lets an event wait, and so be old
+_YEAR = 365 * 86_400.0  # the most that the client lets an event wait
 _IDLE_SECONDS = 0.25
 
 
@@ -160,6 +160,7 @@ class _Shipment:
             self._report.say(f"nucleus-logging ship: {self._name}: {error}")
             state = ""
         if last is not None:
+            self._report.handed(self._name, count)
             self._acknowledged.handed(count, self._mark(last, count))
         return state or None
 

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["IDLE", "Line", "Source"]
 
 _BLOCK = 1 << 18
+_HEAD = 1 << 10  # bytes by which a file is known
 _LONGEST = 1 << 20  # bytes of a line that are looked at
 _GZIP = b"\x1f\x8b"
+_BOM = b"\xef\xbb\xbf"  # which some editors write in front of UTF-8
 
 
 class _Blocks(Protocol):
@@ -72,6 +74,7 @@ class Source:
         self.restarts = 0  # a rotated or truncated file began again at its beginning
         self._place, self._number = place, number
         self._raw: io.BufferedReader | None = None
+        self._head = b""
         self._stream: _Blocks = self._open(place) if stream is None else cast("_Blocks", stream)
 
     @property
@@ -136,12 +139,15 @@ class Source:
 
     def _line(self, text: bytes, cut: bool) -> Line:
         self._number += 1
+        if self._number == 1:
+            text = text.removeprefix(_BOM)
         decoded = text[:_LONGEST].rstrip(b"\r").decode("utf-8", "replace")
         return Line(decoded, self._number, self._place, cut)
 
     def _open(self, place: int) -> _Blocks:
         assert self.path is not None
         raw = self._raw = self.path.open("rb")
+        self._head = os.pread(raw.fileno(), _HEAD, 0)
         try:
             packed = raw.read(2) == _GZIP
             raw.seek(0)
@@ -162,7 +168,15 @@ class Source:
         except FileNotFoundError:
             return False  # being rotated: its successor will come
         moved = (there.st_dev, there.st_ino) != (mine.st_dev, mine.st_ino)
-        return moved or mine.st_size < self._raw.tell()
+        return moved or mine.st_size < self._raw.tell() or not self._same_head()
+
+    def _same_head(self) -> bool:
+        """Whether it still begins as it did: it may have been emptied, and have grown again."""
+        assert self._raw is not None
+        head = os.pread(self._raw.fileno(), _HEAD, 0)
+        same = head.startswith(self._head)
+        self._head = head
+        return same
 
     def _begin_again(self) -> None:
         self.close()

@@ -189,7 +189,7 @@ def test_a_bar_on_a_terminal(collector: Collector, tmp_path: Path) -> None:
     os.close(parent)
     out, _ = process.communicate(timeout=TIMEOUT)
     assert (process.returncode, "700 events" in out) == (0, True)
-    assert b"700 acknowledged" in shown
+    assert b"700 events, 700 acknowledged" in shown
     assert b":701: cannot be read: oops" in shown
 
 

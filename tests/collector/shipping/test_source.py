@@ -82,6 +82,12 @@ class TestLines:
         assert len(lines[1].text) <= 1 << 20
         assert lines[2].end == 5_000_005
 
+    def test_a_byte_order_mark(self, tmp_path: Path) -> None:
+        """What some editors write in front of a file is no part of its first line."""
+        path = tmp_path / "log"
+        path.write_bytes(b"\xef\xbb\xbf{}\n\xef\xbb\xbfx\n")
+        assert texts(Source(path)) == ["{}", "\ufeffx"]
+
     def test_a_stream(self) -> None:
         """A stream has lines as well."""
         stream = io.BufferedReader(io.BytesIO(b"a\nb"))  # type: ignore[arg-type]
@@ -137,6 +143,19 @@ class TestFollow:
         assert until_idle(lines) == ["a long line"]
         path.write_text("b\n")
         assert until_idle(lines) == ["b"]
+        assert source.restarts == 1
+        source.close()
+
+    def test_it_is_emptied_and_grows_again(self, tmp_path: Path) -> None:
+        """Also when it is longer by then than it was: it no longer begins as it did."""
+        path = tmp_path / "log"
+        path.write_text("a\n")
+        source = Source(path)
+        lines = source.lines(follow=True)
+        assert until_idle(lines) == ["a"]
+        path.write_text("first\nsecond\n")
+        found = until_idle(lines)
+        assert found[-2:] == ["first", "second"]
         assert source.restarts == 1
         source.close()
 
