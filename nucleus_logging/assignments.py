@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     Extent: TypeAlias = "tuple[int, int] | None"
 
 #: Each of the words and pairs that make a name secret holds one of these.
-STEMS = ("pass", "pwd", "secret", "token", "key", "auth", "cookie", "sess", "csrf", "xsrf", "card",
-         "ssn", "dsn", "cred", "cvv", "cvc", "bearer", "jwt", "otp", "sid", "secur", "cc", "pin",
-         "code", "string", "signature")  # fmt: skip
+STEMS = ("pass", "pw", "psw", "secret", "token", "key", "auth", "cookie", "sess", "csrf", "xsrf",
+         "card", "ssn", "dsn", "cred", "cvv", "cvc", "bearer", "jwt", "otp", "sid", "secur", "cc",
+         "pin", "code", "string", "signature")  # fmt: skip
 
 _AROUND = 100  # characters before a separator that are looked at
 _SHORT = 32  # of a name whose verdict is kept: one from a text may never come again

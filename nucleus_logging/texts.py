@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from string import Template
 
-from nucleus_logging.values import ask
+from nucleus_logging.values import ask, queries
 
 ELLIPSIS = "…"
 # Of an object without a text of its own; the next one has another.
@@ -35,12 +35,32 @@ def message(msg: object, args: object = None, limit: int = 8192) -> str:
     try:
         if type(msg) is Template:
             return shorten(_filled(msg, args), limit)
-        done = str(msg)
+        done = ask(str, msg) if queries(msg) else str(msg)
         if args:
-            done = done % args
+            done = done % _quiet(args)
         return shorten(str.__str__(done), limit)
     except Exception:  # wrong placeholders, or a __str__ that fails
         return shorten(f"{ask(str, msg)} {ask(repr, args)}", limit)
+
+
+class _Quiet:
+    """Stands in a message for what would run a query to be shown there."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def _quiet(args: object) -> object:
+    if type(args) is tuple:
+        return tuple(_Quiet(ask(str, one)) if queries(one) else one for one in args)
+    if type(args) is dict:
+        return {key: _Quiet(ask(str, one)) if queries(one) else one for key, one in args.items()}
+    return args
 
 
 def name_of(msg: object) -> str:

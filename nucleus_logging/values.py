@@ -106,23 +106,30 @@ def elements(value: object, most: int) -> tuple[int, list[object]] | None:
 
 def unknown(value: object) -> str:
     """Return the ``repr`` of an object of which nothing is known, or what can be said instead."""
-    kind = type(value)
-    # Their repr runs the query (Django, MongoEngine), in the middle of a logging call.
-    if any(ancestor.__name__.endswith("QuerySet") for ancestor in kind.__mro__):
-        return f"<{kind.__module__}.{kind.__qualname__}>"
     return ask(repr, value)
 
 
 def ask(question: Callable[[object], object], value: object) -> str:
     """Return ``question(value)`` as an exact ``str``, or which exception there was instead.
 
+    What stands for a query is not asked.
+
     Raises:
         What is not an ``Exception``: KeyboardInterrupt, SystemExit and their like pass.
     """
+    kind = type(value)
     try:
+        if queries(value):
+            return f"<{kind.__module__}.{kind.__qualname__}>"
         return str.__str__(question(value))
     except Exception as error:
-        return f"<{type(value).__qualname__}: {question.__name__}() failed, {type(error).__name__}>"
+        return f"<{kind.__qualname__}: {question.__name__}() failed, {type(error).__name__}>"
+
+
+def queries(value: object) -> bool:
+    """Tell whether an object would run its query to give a text (Django, MongoEngine)."""
+    kind = type(value)
+    return kind not in PLAIN and any(one.__name__.endswith("QuerySet") for one in kind.__mro__)
 
 
 def key_text(key: object) -> str:

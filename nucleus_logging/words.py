@@ -28,12 +28,12 @@ def _listed(words: str) -> frozenset[str]:
 #: Words that make the value of a name that holds them secret. ``tokens`` is none: it is a count.
 WORDS = _listed(
     """
-    password passwords passwd passwort pwd passphrase passcode passkey secret secrets token
-    authtoken accesstoken refreshtoken idtoken apitoken csrftoken csrfmiddlewaretoken apikey apikeys
-    appkey authkey auth authorization authorisation cookie cookies csrf xsrf session sessions
-    sessionid sessid phpsessid jsessionid aspxauth sid ssn dsn credential credentials creditcard
-    cardnumber cvv cvc cvv2 privatekey privkey secretkey accesskey signingkey encryptionkey bearer
-    jwt otp totp
+    password passwords passwd passwort pwd pswd psw pw passphrase passcode passkey secret secrets
+    token authtoken accesstoken refreshtoken idtoken apitoken csrftoken csrfmiddlewaretoken apikey
+    apikeys appkey authkey auth authorization authorisation cookie cookies csrf xsrf session
+    sessions sessionid sessid phpsessid jsessionid aspxauth sid ssn dsn credential credentials
+    creditcard cardnumber cvv cvc cvv2 privatekey privkey secretkey accesskey signingkey
+    encryptionkey bearer jwt otp totp
     """
 )
 #: Two words that do so together.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from string import Template
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nucleus_logging.texts import message, shorten, shorten_middle, text, whole_characters
+from nucleus_logging.texts import message, name_of, shorten, shorten_middle, text, whole_characters
 
 ANY_TEXT = st.text(st.characters(), max_size=80)
 
@@ -99,6 +100,37 @@ class TestMessage:
         shown = message("user %s", (Failing(),))
         assert shown.startswith("user %s ")
         assert "RuntimeError" in message(Failing(), ())
+
+    def test_templates_are_filled(self) -> None:
+        """A string.Template takes a mapping; with anything else both are shown."""
+        template = Template("$who buys $what")
+        assert message(template, {"who": "ada"}) == "ada buys $what"
+        assert message(template, ()) == "$who buys $what"
+        assert message(template, (1,)) == "$who buys $what (1,)"
+
+    def test_queries_are_not_run(self) -> None:
+        """What would run a query to be shown is named in its place, however it is logged."""
+
+        class QuerySet:
+            def __str__(self) -> str:
+                raise AssertionError("queried")
+
+            __repr__ = __len__ = __iter__ = __str__  # type: ignore[assignment]
+
+        name = f"<{__name__}.{QuerySet.__qualname__}>"
+        some = QuerySet()
+        assert message("%s, %r of %d", (some, some, 3)) == f"{name}, {name} of 3"
+        assert message("%(a)s", {"a": some}) == message(some) == name
+        assert name_of(some) == text(some) == name
+
+
+class TestName:
+    def test_it_is_the_same_for_all_of_a_kind(self) -> None:
+        """Neither arguments nor addresses are in it."""
+        assert name_of("user %s") == "user %s"
+        assert name_of(Template("$who buys")) == "$who buys"
+        assert name_of(object()) == name_of(object()) == "<object object>"
+        assert name_of(ValueError("x")) == "x"
 
 
 def test_surrogates_are_joined_or_replaced() -> None:

@@ -28,6 +28,7 @@ from nucleus_logging.values import (
     scalar,
     unknown,
 )
+from tests.tools import run_python
 
 ZONE = datetime.timezone(datetime.timedelta(hours=2))
 
@@ -347,3 +348,54 @@ class TestNumbers:
         assert digits(-(10**5000)).startswith("-0x")
         assert digits(10**5000).endswith("… (16610 bits)")
         assert digits(10**2000) == "1" + "0" * 2000
+
+
+_DJANGO = """
+import django, logging
+from django.conf import settings
+settings.configure(
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+    INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth"],
+)
+django.setup()
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from nucleus_logging import NucleusHandler
+from nucleus_logging.testing import capture_events
+
+call_command("migrate", verbosity=0)
+user = User.objects.create(username="ada")
+log = logging.getLogger("shop")
+log.setLevel(1)
+log.addHandler(
+    NucleusHandler("a", endpoint="ws://127.0.0.1:9", spool=False, include_locals=True)
+)
+
+def fail(variable):
+    raise ValueError
+
+every = User.objects.all()
+for one in (every, User.objects, every.values(), User.objects.raw("SELECT 1"), user.groups.all(),
+            every.union(every), every.dates("date_joined", "year"), every.iterator()):
+    with CaptureQueriesContext(connection) as queries, capture_events() as events:
+        log.info("m", extra={"v": one})
+        log.error("m", extra={"v": [one, {"x": one}]})
+        log.info("m %s %r", one, one)
+        log.info(one)
+        try:
+            fail(one)
+        except ValueError:
+            log.exception("m")
+    assert len(events) == 5
+    assert not len(queries), (one.__class__, queries.captured_queries)
+"""
+
+
+@pytest.mark.once
+def test_djangos_queries_are_not_run() -> None:
+    """A query set of Django, wherever it turns up in a record, does not hit the database."""
+    pytest.importorskip("django")
+    done = run_python(_DJANGO)
+    assert done.returncode == 0, done.stderr
