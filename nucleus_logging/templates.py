@@ -70,6 +70,7 @@ class Templates:
             if not self._learn(name, level, logger):
                 return None
             head, source = self._heads[name], self._sources[level, logger]  # type: ignore[index]
+        rest = clean(put, limits, self._scrubber) if put else None
         core = b'%b%x","date":%d,"sessionId":%d,%b"payload":{%b%b}}' % (
             head,
             number,
@@ -77,7 +78,7 @@ class Templates:
             session.id,
             b"%b," % members({"userId": user}) if user else b"",
             source,
-            b"," + members(clean(put, limits, self._scrubber)) if put else b"",
+            b"," + members(rest) if rest else b"",
         )
         return core if len(core) <= limits.max_event else None
 

@@ -8,7 +8,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from nucleus_logging import NucleusHandler, NucleusProcessor
@@ -60,6 +60,7 @@ TEMPLATE = st.one_of(TEXT, st.sampled_from(["%s", "%d of %s", "%(a)s", "100%", "
 
 
 @settings(deadline=None, max_examples=150, suppress_health_check=SUPPRESSED)
+@example(template="nothing said", args=(), extra={"price": None})
 @given(
     template=TEMPLATE,
     args=st.tuples() | st.tuples(PLAIN_VALUE) | st.tuples(PLAIN_VALUE, PLAIN_VALUE),
