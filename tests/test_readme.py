@@ -1,10 +1,11 @@
 """What the README shows is run, and what it says about the package is compared with the package.
 
-`python -m tests.test_readme` writes the README's table of options anew.
+`python -m tests.test_readme` writes the README's tables of names and of options anew.
 """
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import re
@@ -18,21 +19,27 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 import nucleus_logging
-from nucleus_logging import captures, checks
+from nucleus_logging import captures, checks, device, testing
+from nucleus_logging.collector import Collector
+from nucleus_logging.events import Encoder, Facts
 from nucleus_logging.options import OPTIONS
+from nucleus_logging.payload import Limits
+from nucleus_logging.session import Session
 from tests.tools import ROOT, run_python
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from nucleus_logging.checks import Option
-    from nucleus_logging.collector import Collector
 
 pytestmark = pytest.mark.once
 
 README = ROOT / "README.rst"
 _BLOCK = re.compile(r"^\.\. code-block:: (\w+)\n\n((?:    .*\n|\n)+)", re.MULTILINE)
 _OPTIONS = re.compile(r"(?<=\.\. options begin\n).*(?=\.\. options end\n)", re.DOTALL)
+_NAMES = re.compile(r"(?<=\.\. names begin\n).*(?=\.\. names end\n)", re.DOTALL)
+#: What the package's hooks on fork and exit call; no part of what users call.
+_INTERNAL = {"before_fork", "after_fork_in_parent", "after_fork_in_child", "leave", "release"}
 
 
 class Example(NamedTuple):
@@ -79,6 +86,41 @@ def _options_table() -> str:
             f"     - {meaning}",
         ]
     return "\n".join([*lines, "", ""])
+
+
+def _names_table() -> str:
+    """The README's table of public names: each as it is called, and the first line about it."""
+    named: dict[str, object] = {}
+    for name in sorted(nucleus_logging.__all__, key=str.lower):
+        one = named[name] = getattr(nucleus_logging, name)
+        if name == "Client":
+            methods = [method for method in dir(one) if not method.startswith("_")]
+            for method in sorted(set(methods) - _INTERNAL - {"options"}):
+                named[f"Client.{method}"] = getattr(one, method)
+    named["testing.capture_events"] = testing.capture_events
+    named["collector.Collector"] = Collector
+    lines = ["", ".. list-table::", "   :header-rows: 1", "", "   * - name", "     - what it does"]
+    for name, one in named.items():
+        line = (one.__doc__ or "").split("\n\n")[0].replace("\n", " ")
+        lines.append(f"   * - ``{name}{_called_with(one)}``")
+        lines.append(
+            "     - " + re.sub(r"\s+", " ", re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``", line))
+        )
+    return "\n".join([*lines, "", ""])
+
+
+def _called_with(one: object) -> str:
+    """What stands between the brackets of a call, without types."""
+    if isinstance(one, type) and (issubclass(one, Exception) or one is nucleus_logging.Stats):
+        return ""
+    if not callable(one):
+        return ""
+    parameters = [
+        parameter.replace(annotation=inspect.Parameter.empty)
+        for name, parameter in inspect.signature(one).parameters.items()
+        if name != "self"
+    ]
+    return str(inspect.Signature(parameters))
 
 
 def _default(option: Option) -> str:
@@ -154,6 +196,48 @@ def test_options_are_all_in_the_table() -> None:
     assert found[0] == _options_table(), "run: python -m tests.test_readme"
 
 
+def test_public_names_are_all_in_the_table() -> None:
+    """The README's table of names is the package's own, with what each takes."""
+    found = _NAMES.search(README.read_text())
+    assert found is not None
+    assert found[0] == _names_table(), "run: python -m tests.test_readme"
+
+
+def test_event_fields_are_all_in_the_table() -> None:
+    """The README's table of an event's fields names those that are sent, and nothing else."""
+    found = re.search(r"\.\. event begin\n(.*)\.\. event end", README.read_text(), re.DOTALL)
+    assert found is not None
+    rows = re.findall(r"   \* - (.*)\n     - (.*)\n", found[1])
+    named = {field: on for fields, on in rows for field in re.findall(r"``([^`]+)``", fields)}
+    sent = _sent()
+    assert set(named) == set().union(*sent.values())
+    ids = {"id", "date"}
+    everywhere = set.intersection(*sent.values()) - {"userId"}
+    assert {field for field, on in named.items() if on == "all"} == everywhere
+    assert {field for field, on in named.items() if on == "all but heartbeats"} == ids
+    assert ids <= set.intersection(*(keys for kind, keys in sent.items() if kind != "heartbeat"))
+    facts = sent["init"] & sent["error"] - sent["event"]
+    assert {field for field, on in named.items() if on.startswith("init, errors")} == facts
+
+
+def _sent() -> dict[str, set[str]]:
+    """The fields of events of each type, as they are sent."""
+    facts = Facts()
+    gathered = {*device._FACTS, "client", "locale", "version"}
+    facts.fill("device", "anonymous", dict.fromkeys(gathered, "x"))
+    encoder = Encoder("prefix", facts, Limits(), None)
+    session = Session(1, 1.0, 0.0, "ada", {"plan": "pro"})
+    sent = {}
+    for kind in ("event", "error", "nucleus:view", "userid", "props"):
+        capture = (2, session, 2.0, kind, "n", None, None, None, {"a": 1}, "ada", None)
+        made = encoder.encode(capture)
+        assert made is not None
+        sent[kind] = set(json.loads(facts.wire(made)))
+    sent["init"] = set(json.loads(facts.wire(encoder.init(session))))
+    sent["heartbeat"] = set(json.loads(facts.heartbeat(session, "ada"))["data"][0])
+    return sent
+
+
 def test_payload_fields_are_all_in_the_table() -> None:
     """The README's table of fields names what the package adds to payloads, and nothing else."""
     found = re.search(r"\.\. payload begin\n(.*)\.\. payload end", README.read_text(), re.DOTALL)
@@ -188,4 +272,5 @@ def test_the_first_commands_are_the_ones_ci_runs() -> None:
 
 if __name__ == "__main__":
     written = _OPTIONS.sub(lambda _: _options_table(), README.read_text())
+    written = _NAMES.sub(lambda _: _names_table(), written)
     README.write_text(written)
