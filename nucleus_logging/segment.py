@@ -47,6 +47,7 @@ class Segment:
         unread, low: events that are in it alone, and the least of their numbers.
         carried: numbers of events that callers have put here alone, not yet in ``unread``.
         finished: ids that need it no more, not written yet; ``acknowledged``: written ones.
+        moved: ids that callers have put elsewhere since, not yet in ``finished``.
         dirty: something in it waits for ``fsync``.
         adopted: another process wrote it.
     """
@@ -63,6 +64,7 @@ class Segment:
         "generation",
         "held",
         "low",
+        "moved",
         "path",
         "sealed",
         "size",
@@ -85,6 +87,7 @@ class Segment:
         self.low = 0
         self.carried: deque[int] = deque()
         self.finished: list[str] = []
+        self.moved: deque[str] = deque()
         self.acknowledged: set[str] = set()
         self.facts_written = False
         self.dirty = False
@@ -129,12 +132,11 @@ class Segment:
         self.unread += 1
 
     def absorb(self) -> None:
-        """Take over the numbers that callers have left in ``carried``."""
-        while True:
-            try:
-                self.put_by(self.carried.popleft())
-            except IndexError:
-                return
+        """Take over what callers have left in ``carried`` and ``moved``."""
+        while self.carried:
+            self.put_by(self.carried.popleft())
+        while self.moved:
+            self.finished.append(self.moved.popleft())
 
     def lost(self) -> bool:
         """Tell whether somebody has deleted the file."""

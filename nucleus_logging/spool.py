@@ -100,8 +100,6 @@ class Spool:
             numbers: list[int] = []
             for item in list(items):
                 if isinstance(item, Event):
-                    # Also one that its own segment holds: that may be deleted meanwhile, for the
-                    # worker does not see what has left the buffer on this side.
                     event, session = item, item.session
                 else:
                     encoded, session = self._encoder.encode(item), item[1]
@@ -117,6 +115,9 @@ class Spool:
             for one in begun:
                 one.kept_in(segment)
             segment.carried.extend(numbers)
+            for item in items:
+                if isinstance(item, Event) and item.segment is not None:
+                    item.segment.moved.append(item.id)
             return True
         finally:
             segment.leave()
@@ -300,8 +301,7 @@ class Spool:
 
     def take_up(self, events: list[Event], now: float) -> None:
         """Go on with what another spool has handed over."""
-        for event in self._delivery.live.values():
-            self._unstored.append(event)
+        self._unstored.extend(self._delivery.live.values())
         self._store_at = now
         self.store(now, everything=True)
         self._spill(events, now)
@@ -336,7 +336,8 @@ class Spool:
         on_disk = self.journal.backlog()
         if on_disk is None or not self._delivery.has_room():
             return False
-        return not self._returning or on_disk < self._returning[0].number
+        # Equal, when a caller has carried what he had written before into another segment.
+        return not self._returning or on_disk <= self._returning[0].number
 
     def tidy(self, now: float, admission: int) -> bool:
         """Adopt, trim, roll and delete; tell whether another turn should follow at once."""

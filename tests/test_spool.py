@@ -64,7 +64,10 @@ class Queue:
 
     def deliver(self) -> None:
         """Send and acknowledge until nothing waits, turn by turn."""
+        turns = 0
         while self.waiting():
+            turns += 1
+            assert turns < 1000, "nothing moves any more"
             self.turn(seconds=1.0)
             self.delivery.flush(self.now)
             while events := self.delivery.next_batch(self.now):
@@ -153,6 +156,26 @@ def carry(one: Queue, events: list[Event]) -> None:
     one.maker.session.safe = True
     items: list[object] = list(events)
     assert one.spool.carry(items)  # type: ignore[arg-type]
+
+
+def test_an_error_that_is_carried_as_well(tmp_path: Path) -> None:
+    """One that its caller has written, and that then found memory full, is read back once."""
+    with queue(tmp_path, queue_size=4) as one:
+        one.maker.session.safe = True
+        first = one.maker.events(6)
+        one.turn(first)  # two of them are on disk alone, in the segment that the errors are in
+        errors: list[Event] = []
+        for _ in range(3):
+            event = one.maker.event(kind="error")
+            one.spool.write_now(event, one.maker.session, errors.append)
+        one.journal.seal()
+        last = one.maker.events(3)
+        carry(one, [*errors, *last])
+        assert one.counted() == 12
+        one.deliver()
+        assert one.sent == ids([*first, *errors, *last])
+        assert one.counted() == 12
+        assert os.listdir(tmp_path) == []
 
 
 def test_a_carried_error_begins_with_its_init(tmp_path: Path) -> None:
