@@ -42,10 +42,13 @@ function ticks(plot, values, axis, space, step) {
 function Plot({ xs, step, series, columns, height, style, theme, label, onZoom }) {
   const box = useRef(null);
   const plot = useRef(null);
-  const now = useRef(null); // what the plot's own functions look at: it outlives many answers
-  now.current = { xs, step, series, onZoom };
+  // What the plot's own functions look at. It outlives many answers, and changes only together with
+  // the plot's data: a mouse that moves in between must find as many series as are drawn.
+  const now = useRef(null);
+  const look = () => { now.current = { xs, step, series, onZoom }; };
 
   useEffect(() => {
+    look();
     const width = () => Math.max(200, box.current.clientWidth);
     const axis = { stroke: color("quiet"), grid: { stroke: color("line"), width: 1 }, ticks: { stroke: color("line"), width: 1 } };
     plot.current = new uPlot({
@@ -69,6 +72,6 @@ function Plot({ xs, step, series, columns, height, style, theme, label, onZoom }
     return () => { observer.disconnect(); plot.current.destroy(); };
   }, [series.map((one) => one.label).join(" "), theme]);
 
-  useEffect(() => { plot.current.setData([xs, ...columns]); }, [xs]);
+  useEffect(() => { look(); plot.current.setData([xs, ...columns]); }, [xs]);
   return html`<div class="plot" ref=${box} role="img" aria-label=${label}></div>`;
 }
