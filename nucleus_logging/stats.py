@@ -19,7 +19,8 @@ class Stats:
         acknowledged: reported by the server.
         resent: sendings of an event beyond its first.
         dropped: how many were given up, by reason: ``queue_full``, ``spool_full``, ``expired``,
-            ``too_large``, ``before_send``, ``sampled``, ``rate_limited``, ``invalid``.
+            ``too_large``, ``before_send``, ``sampled``, ``rate_limited``, ``folded`` (into one that
+            says how many they were), ``invalid``.
         rejected: captures refused because tracking is off.
         reconnects: connections opened after the first one.
         connected: whether a connection is open.

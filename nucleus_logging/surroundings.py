@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from nucleus_logging.endpoint import DEFAULT_ENDPOINT
 
 if TYPE_CHECKING:
     from nucleus_logging.options import Options
+
+_DEFAULT_HOST = urlsplit(DEFAULT_ENDPOINT).hostname
 
 
 def account_name() -> str | None:
@@ -28,4 +32,11 @@ def opted_out() -> bool:
 
 def test_run(options: Options) -> bool:
     """Tell whether this is somebody's test run that would send to the real server."""
-    return options.endpoint == DEFAULT_ENDPOINT and "PYTEST_CURRENT_TEST" in os.environ
+    # Already while tests are collected, when applications are imported; then there may be no
+    # variable yet, but pytest has imported its plugins.
+    under_pytest = (
+        "PYTEST_CURRENT_TEST" in os.environ
+        or "PYTEST_VERSION" in os.environ
+        or "nucleus_logging.pytest_plugin" in sys.modules
+    )
+    return under_pytest and urlsplit(options.endpoint).hostname == _DEFAULT_HOST

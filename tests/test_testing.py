@@ -202,7 +202,9 @@ print(len(events), seen, threading.active_count())
 class TestFixture:
     def _pytest(self, folder: Path, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         (folder / "test_it.py").write_text(code)
-        environ = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(ROOT)}
+        # It does not know that it is itself under pytest.
+        outer = {name: one for name, one in os.environ.items() if not name.startswith("PYTEST_")}
+        environ = {**outer, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(ROOT)}
         return subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-p", "nucleus_logging.pytest_plugin",
              "-p", "no:cacheprovider", *arguments, "test_it.py"],
@@ -235,6 +237,25 @@ def test_without():
 """
         done = self._pytest(tmp_path, code)
         assert "3 passed" in done.stdout, done.stdout + done.stderr
+
+    @pytest.mark.parametrize(
+        "endpoint", ["wss://app.nucleus.sh", "https://app.nucleus.sh/app/{app_id}/track"]
+    )
+    def test_default_endpoint(self, tmp_path: Path, endpoint: str) -> None:
+        """An application that is set up while tests are collected sends nothing to it either."""
+        code = f"""
+import logging
+from nucleus_logging import attach
+client = attach("shop", "app", endpoint={endpoint!r}).client
+logging.getLogger("shop").warning("while collected")
+
+def test_without():
+    logging.getLogger("shop").error("in a test")
+    assert client.stats().rejected == 2
+    assert client.stats().accepted == 0
+"""
+        done = self._pytest(tmp_path, code)
+        assert "1 passed" in done.stdout, done.stdout + done.stderr
 
     def test_inert(self, tmp_path: Path) -> None:
         """Where nobody uses it, none of the machinery is imported."""
