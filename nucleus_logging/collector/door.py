@@ -13,7 +13,7 @@ import logging
 import sys
 from typing import TYPE_CHECKING
 
-from aiohttp import ClientConnectionError, http, web
+from aiohttp import http, web
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["CONNECTIONS", "Door", "logger"]
 
 CONNECTIONS = 1200
-_NOT_OURS = (http.HttpProcessingError, web.RequestPayloadError, ClientConnectionError)
+_NOT_OURS = (http.HttpProcessingError, web.RequestPayloadError, ConnectionError)
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n"
     b"Content-Type: text/plain\r\nContent-Length: 21\r\n\r\ntoo many connections\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,17 @@ def test_what_is_no_request(
     counted = request(collector.url, "GET", "/metrics")[2]
     malformed = b"nucleus_collector_malformed_total 0.0" not in counted
     assert malformed is (status != 405)
+    assert capfd.readouterr().err == ""
+
+
+def test_who_goes_in_the_middle(collector: Running, capfd: pytest.CaptureFixture[str]) -> None:
+    """A sender that is cut off within a body is counted, and leaves no traceback."""
+    for end in (0, 1):
+        with dialled(collector) as connection:
+            connection.sendall(HEAD + b"Content-Length: 5\r\n\r\n{")
+            # Once with a farewell, once by a reset.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", end, 0))
+    wait_until(lambda: b"malformed_total 2.0" in request(collector.url, "GET", "/metrics")[2])
     assert capfd.readouterr().err == ""
 
 

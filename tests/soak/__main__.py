@@ -3,7 +3,8 @@
 Several copies of the application log about 1 000 records a second each into one journal folder
 and are killed with SIGKILL at random moments, as is the collector. In the end the journal is
 delivered, and every record that was logged more than `SAFE` seconds before its process was killed,
-and every error whose logging call had returned, must be in the database exactly once.
+and every error whose logging call had returned, must be in the database exactly once. Then two
+minutes of nonsense at a collector of its own (``fuzz``): no 5xx, no traceback.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from contextlib import closing
 from pathlib import Path
 
 from nucleus_logging.client import Client, close_all
+from tests.soak.fuzz import fuzz
 
 SAFE = 0.2
 """Seconds after which a record must survive its process, as the README promises."""
@@ -160,6 +162,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=540.0, help="default: 540")
     parser.add_argument("--copies", type=int, default=2, help="applications at a time; default: 2")
+    parser.add_argument("--fuzz", type=float, default=120.0, help="seconds of it; default: 120")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -170,9 +173,12 @@ def main() -> int:
             counts = soak.account()
         finally:
             soak.end()
+        tried = fuzz(Path(folder), options.fuzz, options.seed)
     print(f"seed {options.seed}; the journal was {'' if delivered else 'NOT '}delivered")
     for what, count in counts.items():
         print(f"{what:>24} {count:>10,}")
+    for what, count in tried.items():
+        print(f"{what:>24} {count:>10,}   of nonsense")
     return 0 if delivered and not counts["lost"] and not counts["doubled"] else 1
 
 
