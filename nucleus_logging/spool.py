@@ -116,7 +116,7 @@ class Spool:
                 one.kept_in(segment)
             segment.carried.extend(numbers)
             for item in items:
-                if isinstance(item, Event) and item.segment is not None:
+                if isinstance(item, Event) and item.segment not in (None, segment):
                     item.segment.moved.append(item.id)
             return True
         finally:

@@ -158,7 +158,8 @@ def carry(one: Queue, events: list[Event]) -> None:
     assert one.spool.carry(items)  # type: ignore[arg-type]
 
 
-def test_an_error_that_is_carried_as_well(tmp_path: Path) -> None:
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_an_error_that_is_carried_as_well(tmp_path: Path, elsewhere: bool) -> None:
     """One that its caller has written, and that then found memory full, is read back once."""
     with queue(tmp_path, queue_size=4) as one:
         one.maker.session.safe = True
@@ -168,7 +169,8 @@ def test_an_error_that_is_carried_as_well(tmp_path: Path) -> None:
         for _ in range(3):
             event = one.maker.event(kind="error")
             one.spool.write_now(event, one.maker.session, errors.append)
-        one.journal.seal()
+        if elsewhere:
+            one.journal.seal()
         last = one.maker.events(3)
         carry(one, [*errors, *last])
         assert one.counted() == 12
