@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Server"]
 
+_ACCEPTING_TURNS = 5
 _CLOSING_SECONDS = 2.0
 _IDLE_SECONDS = 75.0  # that a connection may say nothing, or take for the head of a request
 _HANDSHAKE_SECONDS = 10.0
@@ -112,6 +113,12 @@ class Server:
         runner, self._runner = self._runner, None
         if runner is not None:
             if self._listening is not None:
+                # Whoever has just been accepted takes a few turns of the loop to be known, and to
+                # be closed with the others; once the server is closed, asyncio would only lose him.
+                for listening in self._listening.sockets:
+                    asyncio.get_running_loop().remove_reader(listening.fileno())
+                for _ in range(_ACCEPTING_TURNS):
+                    await asyncio.sleep(0)
                 self._listening.close()
             if self._live is not None:
                 self._live.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import threading
 from contextlib import closing
@@ -16,7 +17,7 @@ from nucleus_logging.collector.server import Server
 from nucleus_logging.collector.settings import Settings
 from nucleus_logging.collector.store import StoreUnusableError
 from tests.collector.wire import connected, event, frame, ids_of
-from tests.tools import run_python
+from tests.tools import run_python, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,6 +51,37 @@ def test_stopped_and_started_again(tmp_path: Path) -> None:
         collector.start()
     assert (collector.url, collector.store.count()) == (url, 3)
     collector.stop()
+
+
+@pytest.mark.parametrize("first", ["connect", "stop"])
+def test_connected_as_it_stops(first: str) -> None:
+    """Whoever connects at the very moment of its end is hung up on, and no socket stays."""
+    with Collector() as collector:
+        host, port = collector.url.removeprefix("ws://").split(":")
+        busy, go_on = threading.Event(), threading.Event()
+
+        def occupy() -> None:
+            busy.set()
+            go_on.wait()
+
+        assert collector._loop is not None
+        collector._loop.call_soon_threadsafe(occupy)
+        busy.wait()
+        stopping = threading.Thread(target=collector.stop)
+        if first == "stop":
+            stopping.start()
+            wait_until(lambda: collector._thread is None)
+        with socket.create_connection((host, int(port)), timeout=20.0) as client:
+            if first == "connect":
+                stopping.start()
+                wait_until(lambda: collector._thread is None)
+            go_on.set()
+            stopping.join()
+            try:
+                assert client.recv(1) == b""
+            except ConnectionResetError:
+                pass
+    gc.collect()  # the warning of a socket that was left open fails the test
 
 
 def test_what_cannot_work_raises_here(tmp_path: Path) -> None:
