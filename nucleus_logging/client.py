@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from nucleus_logging.stats import Stats
 
 _STOP_TIMEOUT = 5.0
+#: Seconds at the end of a process for what the worker does at the moment, and for each event that
+#: is still to be stored: it may be in a callback of the application that never returns.
+_LEAVE_TIMEOUT = 1.0
+_STORE_TIMEOUT = 0.001
 _LOOK_AGAIN = 0.1
 
 _clients: dict[tuple[str, str], Client] = {}
@@ -302,9 +306,16 @@ class Client(Tracking):
             if self._pending() and not self._machine.worker.start():
                 # The first events came so late that no thread could be started any more.
                 self._exit_at = started
-            self.flush(max(0.0, left))
+            flushed = self.flush(max(0.0, left))
             self._exit_at = started
-            self._machine.worker.stop(_STOP_TIMEOUT)
+            self._machine.worker.stop(_STOP_TIMEOUT if flushed else self._storing_time())
+
+    def _storing_time(self) -> float:
+        """Return the seconds that the worker may need to write down what is left."""
+        with self._counting:
+            accepted = self._intake.accepted()
+        unstored = self._machine.unstored(accepted)
+        return min(_STOP_TIMEOUT, _LEAVE_TIMEOUT + _STORE_TIMEOUT * unstored)
 
     def release(self) -> None:
         """Let go of the journal: whoever looks for orphans may have what is in it."""

@@ -152,6 +152,19 @@ class Machine:
             failures=self.worker.failures,
         )
 
+    def unstored(self, accepted: int) -> int:
+        """Return how many events are still to be taken up and stored; 0 without a journal.
+
+        Args:
+            accepted: how many events this process has made.
+        """
+        delivery, spool = self.delivery, self.spool
+        if spool is None:
+            return 0
+        known = delivery.waiting + delivery.adopted_waiting + delivery.in_flight
+        known += delivery.acknowledged + sum(list(delivery.dropped.values())) + spool.waiting()
+        return max(0, accepted + spool.adopted - known)
+
     def rename(self, anonymous: str) -> None:
         """Use the ``anonId`` that the server assigned, and keep it."""
         if anonymous != self.facts.anon_id:

@@ -267,6 +267,22 @@ class TestBounded:
         assert 0.3 < _seconds(done) < 6
         assert done.stderr == ""
 
+    @pytest.mark.parametrize("spool", [True, False])
+    def test_within_shutdown_timeout_of_a_callback(self, spool: bool) -> None:
+        """A callback of the application that never returns does not keep its process."""
+        options = f"sys.argv[1], shutdown_timeout=0.2, spool={spool}, before_send=stuck)"
+        done = run_python(
+            _HEAD
+            + _CLOCK
+            + "def stuck(event): time.sleep(50)\n"
+            + _SET_UP.replace("sys.argv[1])", options)
+            + "log.info('x')\ntime.sleep(0.2)\n"
+            + _ENDS,
+            "ws://127.0.0.1:9",
+        )
+        assert done.returncode == 0, done.stderr
+        assert _seconds(done) < 4.5
+
     def test_many_late_records_share_one_wait(self) -> None:
         """Records logged after our exit hook wait together for what is left, not one by one."""
         with FaultyServer([Accept(ack=Never())]) as server:
