@@ -79,7 +79,7 @@ class TestPosts:
     def test_error(self) -> None:
         """An error leaves within ``flush_interval``, and takes along what waits."""
         with FaultyServer() as server:
-            client = client_of(server, http_interval=3_600, flush_interval=300 * MS)
+            client = client_of(server, http_interval=3_600, flush_interval=600 * MS)
             client.track("one")
             client.track_error(ValueError("two"))
             server.wait_for(lambda s: len(s.events) == 3)
@@ -89,7 +89,8 @@ class TestPosts:
             client.track("three")
             client.track_error(KeyError("four"))
             server.wait_for(lambda s: len(s.events) == 5)
-            assert time.monotonic() - began >= 290 * MS
+            # The turn that takes them up may have begun a while before, on a busy machine.
+            assert time.monotonic() - began >= 300 * MS
             assert posts(server) == [3, 2]
 
     def test_no_heartbeat(self) -> None:
