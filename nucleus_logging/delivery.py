@@ -160,7 +160,7 @@ class Delivery:
             self._kept_bytes += event.size
         elif event.size > self.options.queue_bytes:
             self.drop(event, "too_large")
-        else:
+        elif not self._fits():
             while not event.gone and not self._fits():
                 victim = self._lanes.victim(newest=self.options.overflow != "drop_oldest")
                 self.drop(victim or event, "queue_full")

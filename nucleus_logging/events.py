@@ -17,6 +17,7 @@ import json
 import re
 import time
 from math import inf
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from nucleus_logging.encoding import bounded, dumps
@@ -59,6 +60,9 @@ PLAIN, ERROR, INIT, NOTICE = range(4)
 
 #: Room that is reckoned for the fields that are spliced in when a frame is made, in bytes.
 _SPLICED = (96, 384, 384, 96)
+
+#: Sorts events of one process as they were logged.
+BY_NUMBER = attrgetter("number")
 
 _SIMULTANEOUS = 1000
 _FAR = SAFE_INTEGER / 1000

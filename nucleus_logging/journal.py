@@ -26,7 +26,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from nucleus_logging import segment as files
-from nucleus_logging.events import ERROR, INIT, PLAIN, Event, Facts
+from nucleus_logging.events import BY_NUMBER, ERROR, INIT, PLAIN, Event, Facts
 from nucleus_logging.lines import closing_line, json_line
 from nucleus_logging.orphans import Orphans, set_aside
 from nucleus_logging.session import new_prefix
@@ -362,13 +362,12 @@ class Journal:
         for item in content.events.values():
             if item.id in live or item.id in content.finished:
                 continue
-            event = Event(
-                item.id, item.number, _KINDS.get(item.type, PLAIN), item.date, item.core, facts
-            )
+            kind = _KINDS.get(item.type, PLAIN)
+            event = Event(item.id, item.number, kind, item.date, item.core, facts)
             self.stored(event, segment)
             events.append(event)
         segment.unread = 0
-        return sorted(events, key=lambda event: event.number)
+        return sorted(events, key=BY_NUMBER)
 
     def refuse(self, event: Event) -> None:
         """Set an event aside that the server never takes, for a person to look at."""

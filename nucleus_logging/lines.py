@@ -13,18 +13,19 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
-
-from nucleus_logging.session import event_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 FORMAT = 1
 _TRAILER = len(',"crc":"01234567"}')
+_TYPE = b'{"type":"'
+_PLAIN = _TYPE + b'event"'
 #: No text can hold what this looks for: there, a quotation mark has a backslash before it.
-_EVENT = re.compile(rb'\{"type":"([^"]*)".*?,"id":"([^"]*)","date":(\d+)')
+#: The id is one that `event_id` has made: a prefix, and a number that orders a process's events.
+_EVENT = re.compile(rb'","id":"([\w-]{8}(0|[1-9a-f][0-9a-f]*))","date":(\d+)')
 
 
 def closing_line(core: bytes) -> bytes:
@@ -49,20 +50,34 @@ def opened_line(line: bytes) -> bytes:
     return core
 
 
-class Stored:
+class Stored(NamedTuple):
     """An event as a segment holds it."""
 
-    __slots__ = ("core", "date", "id", "number", "type")
+    id: str
+    number: int
+    date: int
+    core: bytes
 
-    def __init__(self, core: bytes) -> None:
-        found = _EVENT.match(core)
-        if found is None:
+    @property
+    def type(self) -> str:
+        """The protocol's ``type``."""
+        if self.core.startswith(_PLAIN):
+            return "event"
+        start = len(_TYPE)
+        return self.core[start : self.core.index(b'"', start)].decode()
+
+    @classmethod
+    def read(cls, core: bytes) -> Stored:
+        """Return the event that an object is.
+
+        Raises:
+            ValueError: it is none of ours.
+        """
+        found = _EVENT.search(core)
+        if found is None or not core.startswith(_TYPE):
             raise ValueError("no event")
-        self.core = core
-        self.type = found[1].decode()
-        self.id = found[2].decode()
-        self.number = event_number(self.id)
-        self.date = int(found[3])
+        identifier, digits, date = found.groups()
+        return tuple.__new__(cls, (identifier.decode(), int(digits, 16), int(date), core))
 
 
 class Content:
@@ -93,8 +108,8 @@ class Content:
                 self.bad.append(line)
 
     def _read(self, core: bytes) -> None:
-        if core.startswith(b'{"type"'):
-            stored = Stored(core)
+        if core.startswith(_TYPE):
+            stored = Stored.read(core)
             self.events[stored.id] = stored
             return
         value = json.loads(core)

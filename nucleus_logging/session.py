@@ -29,20 +29,8 @@ def new_prefix() -> str:
 
 
 def event_id(prefix: str, number: int) -> str:
-    """Return the id of a process's event ``number``."""
+    """Return the id of a process's event ``number``; `lines` reads it out again."""
     return f"{prefix}{number:x}"
-
-
-def event_number(identifier: str) -> int:
-    """Return the number that `event_id` put into ``identifier``; it orders a process's events.
-
-    Raises:
-        ValueError: ``identifier`` was not made by `event_id`.
-    """
-    number = int(identifier[_PREFIX_LENGTH:], 16)
-    if number < 0 or event_id(identifier[:_PREFIX_LENGTH], number) != identifier:
-        raise ValueError(f"{identifier!r} is no id of ours")
-    return number
 
 
 class Session:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from nucleus_logging.adoption import Adoption
 from nucleus_logging.counting import Tally
-from nucleus_logging.events import INIT, Event
+from nucleus_logging.events import BY_NUMBER, INIT, Event
 from nucleus_logging.lines import closing_line
 from nucleus_logging.surplus import give_way
 
@@ -198,23 +198,23 @@ class Spool:
             for event in events:
                 self.keep(event, now)
             return
+        back = set(returning)
         if returning or on_disk is not None:
-            events = sorted([*returning, *events], key=lambda event: event.number)
-            back = {event.id for event in returning}
-            self._returning = []
+            events = sorted([*returning, *events], key=BY_NUMBER)
             events = [event for event in events if not event.gone]
-        else:
-            back = set()
-        spilled: list[Event] = []
-        for index, event in enumerate(events):
+        kept = 0
+        for event in events:
             fits = on_disk is None or event.number < on_disk
-            if fits and (delivery.has_room(event.size) or journal.broken or event.kind == INIT):
-                self.keep(event, now, returned=event.id in back)
-                continue
-            # From here on nothing may overtake.
-            for later in events[index:]:
-                (self._returning if later.id in back else spilled).append(later)
-            break
+            if not (
+                fits and (delivery.has_room(event.size) or journal.broken or event.kind == INIT)
+            ):
+                break
+            self.keep(event, now, returned=event in back)
+            kept += 1
+        # From here on nothing may overtake.
+        rest = events[kept:]
+        self._returning = [event for event in rest if event in back]
+        spilled = [event for event in rest if event not in back]
         if spilled:
             self._spill(spilled, now)
 
@@ -297,7 +297,7 @@ class Spool:
         self._returning = []
         self.adoption.let_go()
         journal.clear()
-        return sorted(events, key=lambda event: event.number)
+        return sorted(events, key=BY_NUMBER)
 
     def take_up(self, events: list[Event], now: float) -> None:
         """Go on with what another spool has handed over."""
@@ -311,7 +311,7 @@ class Spool:
         if self._wants_more():
             loaded = self.journal.read_back(self._known())
             loaded = [event for event in loaded if not self._doubled(event)]
-            self._returning = sorted([*self._returning, *loaded], key=lambda event: event.number)
+            self._returning = sorted([*self._returning, *loaded], key=BY_NUMBER)
         self.adoption.feed(now)
 
     def _doubled(self, event: Event) -> bool:

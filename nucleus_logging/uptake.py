@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nucleus_logging.events import Event
+from nucleus_logging.events import BY_NUMBER, Event
 from nucleus_logging.notices import FOLDED
 from nucleus_logging.repeats import Repeats
 
@@ -236,7 +236,7 @@ class Uptake:
                     spool.done(others)
             events.append(first)
         if groups:
-            events.sort(key=lambda event: event.number)
+            events.sort(key=BY_NUMBER)
 
 
 def _number(item: Item) -> int:

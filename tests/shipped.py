@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.tools import wait_until
+
 if TYPE_CHECKING:
     from nucleus_logging import Client
     from nucleus_logging.collector import Collector
@@ -36,7 +38,17 @@ def one(collector: Collector, client: Client) -> Stored:
 
 
 def assert_balanced(client: Client) -> None:
-    """Every event is acknowledged, waiting, in flight or counted as dropped."""
-    stats = client.stats()
-    parts = stats.acknowledged + stats.queued + stats.in_flight + sum(stats.dropped.values())
-    assert stats.accepted == parts, stats
+    """Every event is acknowledged, waiting, in flight or counted as dropped, once it is quiet.
+
+    A turn of the worker may just be under way, which moves them.
+    """
+
+    def balanced() -> bool:
+        stats = client.stats()
+        parts = stats.acknowledged + stats.queued + stats.in_flight + sum(stats.dropped.values())
+        return stats.accepted == parts
+
+    try:
+        wait_until(balanced)
+    except AssertionError:
+        raise AssertionError(client.stats()) from None

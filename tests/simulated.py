@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from nucleus_logging import Client, link, shipper
 from nucleus_logging.client import close_all
 from nucleus_logging.errors import ConnectError, ConnectionLost, HandshakeError, PostError
-from nucleus_logging.session import event_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -332,6 +331,6 @@ def _check_news(world: World, message: bytes) -> None:
         assert each not in world.acknowledged
         # What repeats an error is held for a second, to go as one event.
         if each is not None and each not in world.sent and event.get("name") != REPEATED:
-            number = event_number(each)
+            number = int(each[8:], 16)
             assert number > next(reversed(world.sent.values()), 0), "out of order"
             world.sent[each] = number

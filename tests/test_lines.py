@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nucleus_logging.lines import Content, Stored, closing_line, json_line, opened_line
+from nucleus_logging.session import event_id
 from tests.journals import Maker
 
 _TEXTS = st.text(max_size=40)
@@ -49,10 +50,27 @@ def test_an_event_is_read_without_parsing_it(name: str, text: str, kind: str) ->
     """Type, id, number and date are those of the event, whatever its texts look like."""
     lure = '","id":"nobody","date":1,"type":"error'
     event = Maker().event(name + lure, kind, text=text + lure)
-    stored = Stored(event.core)
+    stored = Stored.read(event.core)
     assert (stored.id, stored.number, stored.date) == (event.id, event.number, event.date)
     assert stored.type == json.loads(event.core)["type"]
     assert stored.core == event.core
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_a_number_is_read_out_of_its_id(number: int) -> None:
+    """The number that an id was made of, whatever its prefix looks like."""
+    for prefix in ("AbCdEf-_", "12345678"):
+        core = b'{"type":"init","event":"init","id":"%s","date":7}'
+        stored = Stored.read(core % event_id(prefix, number).encode())
+        assert (stored.id, stored.number) == (event_id(prefix, number), number)
+
+
+@pytest.mark.parametrize("tail", ["", "x", "-1", " 1", "1_0", "0x1", "01", "A", "+1", "١"])
+def test_an_id_of_others(tail: str) -> None:
+    """An event with an id that was not made here is not taken for one of ours."""
+    for identifier in (f"AbCdEfGh{tail}", tail):
+        with pytest.raises(ValueError, match="no event"):
+            Stored.read(f'{{"type":"init","event":"init","id":"{identifier}","date":7}}'.encode())
 
 
 def test_a_scan_sorts_lines_by_what_they_are() -> None:

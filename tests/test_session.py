@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nucleus_logging.session import Session, event_id, event_number, new_prefix
+from nucleus_logging.session import Session, event_id, new_prefix
 
 
 class TestIds:
@@ -38,20 +37,12 @@ class TestIds:
         """Within the protocol's 16 characters, and the number can be read out of it."""
         identifier = event_id("AbCdEf-_", number)
         assert len(identifier) <= 16
-        assert event_number(identifier) == number
+        assert int(identifier[8:], 16) == number
 
     @given(st.lists(st.integers(1, 10**6), unique=True))
     def test_unique(self, numbers: list[int]) -> None:
         """Two events of one process have two ids."""
         assert len({event_id("AbCdEfGh", number) for number in numbers}) == len(numbers)
-
-    @pytest.mark.parametrize("tail", ["", "x", "-1", " 1", "1_0", "0x1", "01", "A", "+1", "١"])
-    def test_of_others(self, tail: str) -> None:
-        """An id that was not made here is not taken for one."""
-        with pytest.raises(ValueError, match=r"."):
-            event_number("AbCdEfGh" + tail)
-        with pytest.raises(ValueError, match=r"."):
-            event_number(tail)
 
 
 class TestSession:
