@@ -396,6 +396,7 @@ class TestOverview:
         page.wait_for_url("**since=*")
         address = in_address(page)
         assert start - 60_000 < int(address["since"]) < int(address["until"]) < now()
+        page.get_by_role("button", name="past, pause").wait_for()
         page.get_by_role("button", name="back from the zoom").click()
         page.wait_for_url(lambda url: "since" not in url)
         page.locator(".u-legend", has_text="error").first.wait_for()

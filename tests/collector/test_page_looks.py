@@ -112,7 +112,7 @@ def test_nothing_jumps_while_streaming(page: Page, collector: Collector) -> None
             app="shop" if start < 800 else "blog",
         )
         row(page, f"n{start + 99}").wait_for()
-    page.locator(".tabs .badge:not(.hidden)").wait_for()
+    page.locator(".tabs .badge:not(.none)").wait_for()
     page.locator(".tabs .figures", has_text="1\u202f001 events").wait_for()
     assert page.evaluate("moved") == []
 

@@ -136,6 +136,23 @@ def _scroll(page: Page, collector: Collector) -> None:
     assert slowest < 200  # milliseconds; some 17 on an idle machine
 
 
+def test_many_wait_behind_the_pill(page: Page, collector: Collector) -> None:
+    """Of more events than are worth keeping only the number is kept; they are read when wanted."""
+    put(collector, recent(0))
+    visit(page, collector)
+    shows(page, "n0")
+    page.keyboard.press("p")
+    for start in range(1, 10_501, 1500):
+        put(collector, *(recent(start + number) for number in range(1500)))
+    page.get_by_role("button", name="10\u202f500 new").wait_for()
+    assert names(page) == ["n0"]
+    page.keyboard.press("p")
+    row(page, "n10500").wait_for()
+    page.get_by_role("button", name="new ↑").wait_for(state="detached")
+    put(collector, recent(20_000))
+    row(page, "n20000").wait_for()
+
+
 def test_nothing_is_missing_after_a_restart(page: Page, collector: Collector) -> None:
     """The list stays while the server is away, a quiet line says so, and it catches up."""
     put(collector, recent(1))

@@ -116,7 +116,7 @@ function App() {
   });
 
   const { apps, stats, errors } = figures;
-  const state = paused ? "paused" : online ? "live" : "offline";
+  const state = paused ? "paused" : !online ? "offline" : url.until ? "past" : "live";
   const shared = { url, go, figures, actions: actions.current };
   return html`
     <header class="bar">
@@ -132,7 +132,7 @@ function App() {
         ${Object.entries(RANGE_NAMES).map(([name, text]) => html`<option key=${name} value=${name}>${text}</option>`)}
       </select>
       <button class="state" aria-pressed=${paused} aria-label=${`${state}, pause`} onClick=${() => setPaused(!paused)} title="pause (p)">
-        <span class=${`dot${online ? "" : " off"}`}></span>${state}</button>
+        <span class=${`dot${state === "live" ? "" : " off"}`}></span>${state}</button>
       <button class="icon" aria-label="Keys" title="keys (?)" onClick=${() => setHelp(true)}>?</button>
       <button class="icon" aria-label="Switch between light and dark" onClick=${switchTheme}>◐</button>
     </header>
@@ -140,7 +140,7 @@ function App() {
       ${VIEWS.map((name, index) => html`
         <button key=${name} aria-current=${name === view ? "page" : undefined} onClick=${() => turnTo(name)}
           title=${`key ${index + 1}`}>${name[0].toUpperCase() + name.slice(1)}${name === "errors" && html`
-          <span class=${`badge${errors && errors.length ? "" : " hidden"}`}>${errors ? errors.length : 0}</span>`}</button>`)}
+          <span class=${`badge${errors && errors.length ? "" : " none"}`}>${errors ? errors.length : 0}</span>`}</button>`)}
       <span class="figures" role="status" aria-live=${online ? "off" : "polite"}>${online
         ? stats && html`<span class="number large">${count(stats.events)}</span> <span class="unit">${stats.events === 1 ? "event" : "events"}</span> · <span class="number">${count(rate)}</span>/s<span
             class="wide"> · <span class="number">${count(stats.sessions)}</span> <span class="unit large">${stats.sessions === 1 ? "session" : "sessions"}</span></span>`

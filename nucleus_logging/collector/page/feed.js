@@ -5,7 +5,7 @@ import { Stream, find } from "./api.js";
 const PAGE = 300;
 const NEXT_PAGES = 5000; // who scrolls wants more
 const MOST = 150_000; // rows kept; older ones are found again by scrolling
-const MOST_WAITING = 20_000; // kept behind the pill; of more only the number is known
+const MOST_WAITING = 10_000; // kept behind the pill; of more only the number is known
 
 export class Feed {
   // `query` is {filter, since, until}; `changed` is called at most once a frame, `onArrival` with
