@@ -14,7 +14,7 @@ import os
 from collections import deque
 from typing import TYPE_CHECKING
 
-from nucleus_logging.lines import FORMAT, Content, json_line
+from nucleus_logging.lines import FORMAT, Content, closing_line, json_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,6 +110,13 @@ class Segment:
         self.torn = written < len(data)
         if self.torn:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def rewrite(self, core: bytes) -> None:
+        """Write an event that it holds again: of two lines the later one counts."""
+        try:
+            self.write(closing_line(core))
+        except OSError:
+            return  # what it said before is still there
 
     @property
     def idle(self) -> bool:

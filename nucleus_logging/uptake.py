@@ -233,6 +233,8 @@ class Uptake:
                 self._encoder.repeated(first, 1 + len(others))
                 self._delivery.count_dropped(FOLDED, len(others))
                 if spool is not None:
+                    if first.segment is not None:
+                        first.segment.rewrite(first.core)
                     spool.done(others)
             events.append(first)
         if groups:

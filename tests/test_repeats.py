@@ -11,9 +11,11 @@ from nucleus_logging import Client, NucleusHandler, user
 from nucleus_logging.events import ERROR, Event, Facts
 from nucleus_logging.repeats import Repeats
 from tests.shipped import assert_balanced, stored
-from tests.tools import MS, wait_until
+from tests.tools import MS, run_python, wait_until
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nucleus_logging.collector import Collector
 
 LOGGER = logging.getLogger("repeats")
@@ -169,3 +171,33 @@ class TestShipped:
         events = stored(collector, handler.client)
         assert len(events) == 22
         assert not any("repeated" in (event.payload or {}) for event in events)
+
+
+def test_told_by_the_next_process(collector: Collector, tmp_path: Path) -> None:
+    """Those that were folded before the process was killed are told by the next one."""
+    collector.stop()
+    code = f"""
+import logging, os, nucleus_logging
+handler = nucleus_logging.attach(
+    "x", "app", endpoint={collector.url!r}, spool={str(tmp_path)!r}
+)
+for number in range(10):
+    try:
+        raise ValueError(number)
+    except ValueError:
+        logging.getLogger("x").exception("failed %d", number)
+handler.client.flush(0.2)
+assert handler.client.stats().dropped["folded"] > 0
+os._exit(0)
+"""
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr
+    collector.start()
+    Client("app", endpoint=collector.url, spool=str(tmp_path)).track("next")
+    wait_until(lambda: _told(collector) == 10)
+
+
+def _told(collector: Collector) -> int:
+    """How many errors the collector has been told of."""
+    errors = collector.store.events(type="error")
+    return sum(int(str((event.payload or {}).get("repeated", 1))) for event in errors)
