@@ -44,6 +44,7 @@ class Buffer:
         spared: errors that gave way in ``captures`` to newer ones, to be sorted in again.
         mark: the length from which on `crossed` is to be called.
         carry: takes captures to the journal; None while there is none, or it is broken.
+        carrying: the bounds of those who do that now, see `nucleus_logging.carrying`.
         held: how many events the worker has in memory; it keeps this up to date.
     """
 
@@ -54,6 +55,7 @@ class Buffer:
         self.spared: deque[Capture | Event] = deque()
         self.mark = 0
         self.carry: Callable[[list[Capture | Event]], bool] | None = None
+        self.carrying: deque[int] = deque()
         self.held = 0
         self.dropped = Tally()
 
@@ -119,7 +121,7 @@ class Buffer:
                     items.append(self.spared.popleft())
             except IndexError:
                 pass
-            items.sort(key=lambda item: item.number if isinstance(item, Event) else item[0])
+            items.sort(key=_number)
         return items
 
     def _room(self) -> int:
@@ -164,6 +166,10 @@ class Buffer:
         """
         taken: list[Capture | Event] = []
         stored = False
+        # Whoever logged one of them may log the next one before they are on disk: the worker must
+        # not let that overtake. All that a thread logs from here on has a greater number.
+        bound = next((_number(item) for item in list(self.captures) if item is not None), 0)
+        self.carrying.append(bound)
         try:
             try:
                 for _ in range(_CARRIED):
@@ -178,6 +184,7 @@ class Buffer:
             # Also when a signal's handler raises in the middle of it.
             if not stored:
                 self.captures.extend(taken)
+            self.carrying.remove(bound)
         if not stored:
             self.carry = None
 
@@ -202,6 +209,10 @@ class Buffer:
         else:
             self.dropped.add()
         return True
+
+
+def _number(item: Capture | Event) -> int:
+    return item.number if isinstance(item, Event) else item[0]
 
 
 def _is_error(item: Capture | Event) -> bool:

@@ -95,7 +95,10 @@ class Machine:
     def _connect_spool(self) -> None:
         # Before the worker's first turn: a burst may come before that.
         spool = self._intake.spool = self.spool
-        self.shipper.buffer.carry = None if spool is None else spool.carry
+        buffer = self.shipper.buffer
+        buffer.carry = None if spool is None else spool.carry
+        if spool is not None:
+            spool.bounds = buffer.carrying
 
     def take_over(self, options: Options) -> None:
         """Go on under other options, with the same queue; the worker does not run."""

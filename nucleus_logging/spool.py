@@ -18,16 +18,15 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from nucleus_logging.adoption import Adoption
-from nucleus_logging.counting import Tally
+from nucleus_logging.carrying import Carrying
 from nucleus_logging.events import BY_NUMBER, INIT, Event
-from nucleus_logging.lines import closing_line
 from nucleus_logging.surplus import give_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nucleus_logging.delivery import Delivery
-    from nucleus_logging.events import Capture, Encoder
+    from nucleus_logging.events import Encoder
     from nucleus_logging.journal import Journal
     from nucleus_logging.options import Options
     from nucleus_logging.segment import Segment
@@ -42,7 +41,7 @@ _LOST_AGAIN = 0.1
 _PATIENCE = 1000
 
 
-class Spool:
+class Spool(Carrying):
     """The journal's side of the queue. Times are monotonic seconds.
 
     Args:
@@ -64,103 +63,16 @@ class Spool:
         journal: Journal,
         session: Callable[[], Session | None],
     ) -> None:
+        super().__init__(encoder, journal)
         self.options = options
-        self._encoder = encoder
         self._delivery = delivery
         self._session = session
-        self.journal = journal
         self.adoption = Adoption(delivery, journal, self._known)
         self._unstored: deque[Event] = deque()
         self._store_at: float | None = None
         self._lost_at = 0.0
         self._returning: list[Event] = []
-        self._overfull = Tally()
         self._begun: set[int] = set()
-
-    # What follows may be called by any thread.
-
-    def carry(self, items: list[Capture | Event]) -> bool:
-        """Put items on disk alone, in the caller's thread, because memory is full.
-
-        Returns:
-            False when the journal is broken; the items are still the caller's then. When the
-            journal is full and the oldest must not give way, they are dropped and counted.
-        """
-        journal = self.journal
-        if self.options.overflow != "drop_oldest" and not self._wait_for_room():
-            for _ in items:
-                self._overfull.add()
-            return True
-        segment = journal.enter()
-        if segment is None:
-            return False
-        try:
-            lines: list[bytes] = []
-            begun: list[Session] = []
-            numbers: list[int] = []
-            for item in list(items):
-                if isinstance(item, Event):
-                    event, session = item, item.session
-                else:
-                    encoded, session = self._encoder.encode(item), item[1]
-                    if encoded is None:
-                        # Counted by now, whatever becomes of the others.
-                        items.remove(item)
-                        continue
-                    event = encoded
-                self._add_lines(lines, event, session, begun)
-                numbers.append(event.number)
-            if lines and not journal.write(segment, b"".join(lines)):
-                return False
-            for one in begun:
-                one.kept_in(segment)
-            segment.carried.extend(numbers)
-            for item in items:
-                if isinstance(item, Event) and item.segment not in (None, segment):
-                    item.segment.moved.append(item.id)
-            return True
-        finally:
-            segment.leave()
-
-    def write_now(self, event: Event, session: Session, release: Callable[[Event], None]) -> None:
-        """Store an event before its logging call returns, then let ``release`` queue it."""
-        journal = self.journal
-        segment = journal.enter()
-        if segment is None:
-            release(event)
-            return
-        try:
-            lines: list[bytes] = []
-            begun: list[Session] = []
-            self._add_lines(lines, event, session, begun)
-            if journal.write(segment, b"".join(lines)):
-                for one in begun:
-                    one.kept_in(segment)
-                segment.dirty = True
-                event.segment = segment
-            # Before signing off: the worker takes a segment for idle only when it has emptied
-            # the buffer after the last writer left.
-            release(event)
-        finally:
-            segment.leave()
-
-    def _add_lines(
-        self, lines: list[bytes], event: Event, session: Session | None, begun: list[Session]
-    ) -> None:
-        """Add an event's line, behind its session's ``init`` if that is not safe yet."""
-        if session is not None and not session.safe and session not in begun:
-            lines.append(closing_line(self._encoder.init(session).core))
-            begun.append(session)
-        lines.append(closing_line(event.core))
-
-    def _wait_for_room(self) -> bool:
-        patience = self.options.block_timeout if self.options.overflow == "block" else 0.0
-        end = time.monotonic() + patience
-        while self.journal.full():
-            if time.monotonic() >= end:
-                return False
-            time.sleep(0.001)
-        return True
 
     # What follows is the worker's.
 
@@ -191,7 +103,11 @@ class Spool:
         Those that were on disk alone and have been read back are merged in by their numbers.
         """
         journal, delivery = self.journal, self._delivery
+        # Who is carrying now will be done by the time that he is not seen here, and not before.
+        carried = min(list(self.bounds), default=None)
         on_disk = journal.backlog()
+        if carried is not None:
+            on_disk = carried if on_disk is None else min(on_disk, carried)
         returning = self._returning
         size = sum([event.size for event in events])
         if on_disk is None and not returning and delivery.has_room(size, len(events)):

@@ -233,6 +233,7 @@ class TestCarry:
 
         def carry(items: list[object]) -> bool:
             rounds.append(numbers(items))
+            assert list(full.carrying) <= rounds[-1][:1], "what is logged later has to wait for it"
             return True
 
         full = buffer(queue_size=500)
@@ -244,6 +245,7 @@ class TestCarry:
         assert sorted(carried + take(full)) == list(range(2000))
         assert all(one == sorted(one) for one in rounds)
         assert len(rounds) < 100
+        assert not full.carrying
 
     def test_a_journal_that_breaks(self) -> None:
         """What it did not take is put back, and the overflow policy holds from then on."""
@@ -268,6 +270,7 @@ class TestCarry:
         with pytest.raises(KeyboardInterrupt):
             put(full, capture(5))
         assert take(full) == [0, 1, 2, 3, 4, 5]
+        assert not full.carrying
 
 
 class TestThreads:

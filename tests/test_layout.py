@@ -27,7 +27,7 @@ ROWS = (
     ("shipper",),
     ("notices", "repeats", "uptake", "waiters"),
     ("link", "spool"),
-    ("adoption",),
+    ("adoption", "carrying"),
     ("attempt", "pulse"),
     ("diversion",),
     ("intake", "passage"),

@@ -158,6 +158,20 @@ def carry(one: Queue, events: list[Event]) -> None:
     assert one.spool.carry(items)  # type: ignore[arg-type]
 
 
+def test_nothing_overtakes_what_is_being_carried(tmp_path: Path) -> None:
+    """What was logged behind events that a caller is taking to disk waits until they are there."""
+    with queue(tmp_path) as one:
+        events = one.maker.events(9)
+        # He has taken them out of the buffer, and has not written them yet.
+        one.spool.bounds.append(events[3].number)
+        one.turn([*events[:3], *events[6:]])
+        assert list(one.delivery.live) == ids(events[:3])
+        carry(one, events[3:6])
+        one.spool.bounds.clear()
+        one.deliver()
+        assert one.sent == ids(events)
+
+
 @pytest.mark.parametrize("elsewhere", [True, False])
 def test_an_error_that_is_carried_as_well(tmp_path: Path, elsewhere: bool) -> None:
     """One that its caller has written, and that then found memory full, is read back once."""

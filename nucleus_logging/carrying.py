@@ -1,0 +1,126 @@
+"""What callers put on disk themselves: errors at once, and whatever memory has no room for.
+
+`Carrying` is what `nucleus_logging.spool.Spool` has of it; the rest of that is the worker's. No
+caller takes a lock or waits for anybody, but with ``overflow="block"`` for room.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from nucleus_logging.counting import Tally
+from nucleus_logging.events import Event
+from nucleus_logging.lines import closing_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nucleus_logging.events import Capture, Encoder
+    from nucleus_logging.journal import Journal
+    from nucleus_logging.session import Session
+
+
+class Carrying:
+    """The callers' side of the journal; for any thread.
+
+    Args:
+        encoder: makes events of captures.
+        journal: takes them.
+
+    Attributes:
+        bounds: one number for each caller that is carrying at this moment, none greater than
+            what it carries.
+    """
+
+    def __init__(self, encoder: Encoder, journal: Journal) -> None:
+        self._encoder = encoder
+        self.journal = journal
+        self.bounds: deque[int] = deque()
+        self._overfull = Tally()
+
+    def carry(self, items: list[Capture | Event]) -> bool:
+        """Put items on disk alone, in the caller's thread, because memory is full.
+
+        Returns:
+            False when the journal is broken; the items are still the caller's then. When the
+            journal is full and the oldest must not give way, they are dropped and counted.
+        """
+        journal = self.journal
+        if self.journal.options.overflow != "drop_oldest" and not self._wait_for_room():
+            for _ in items:
+                self._overfull.add()
+            return True
+        segment = journal.enter()
+        if segment is None:
+            return False
+        try:
+            lines: list[bytes] = []
+            begun: list[Session] = []
+            numbers: list[int] = []
+            for item in list(items):
+                if isinstance(item, Event):
+                    event, session = item, item.session
+                else:
+                    encoded, session = self._encoder.encode(item), item[1]
+                    if encoded is None:
+                        # Counted by now, whatever becomes of the others.
+                        items.remove(item)
+                        continue
+                    event = encoded
+                self._add_lines(lines, event, session, begun)
+                numbers.append(event.number)
+            if lines and not journal.write(segment, b"".join(lines)):
+                return False
+            for one in begun:
+                one.kept_in(segment)
+            segment.carried.extend(numbers)
+            for item in items:
+                if isinstance(item, Event) and item.segment not in (None, segment):
+                    item.segment.moved.append(item.id)
+            return True
+        finally:
+            segment.leave()
+
+    def write_now(self, event: Event, session: Session, release: Callable[[Event], None]) -> None:
+        """Store an event before its logging call returns, then let ``release`` queue it."""
+        journal = self.journal
+        segment = journal.enter()
+        if segment is None:
+            release(event)
+            return
+        try:
+            lines: list[bytes] = []
+            begun: list[Session] = []
+            self._add_lines(lines, event, session, begun)
+            if journal.write(segment, b"".join(lines)):
+                for one in begun:
+                    one.kept_in(segment)
+                segment.dirty = True
+                event.segment = segment
+            # Before signing off: the worker takes a segment for idle only when it has emptied
+            # the buffer after the last writer left.
+            release(event)
+        finally:
+            segment.leave()
+
+    def _add_lines(
+        self, lines: list[bytes], event: Event, session: Session | None, begun: list[Session]
+    ) -> None:
+        """Add an event's line, behind its session's ``init`` if that is not safe yet."""
+        if session is not None and not session.safe and session not in begun:
+            lines.append(closing_line(self._encoder.init(session).core))
+            begun.append(session)
+        lines.append(closing_line(event.core))
+
+    def _wait_for_room(self) -> bool:
+        patience = (
+            self.journal.options.block_timeout if self.journal.options.overflow == "block" else 0.0
+        )
+        end = time.monotonic() + patience
+        while self.journal.full():
+            if time.monotonic() >= end:
+                return False
+            time.sleep(0.001)
+        return True
