@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import resource
+import sys
 import threading
 import time
+import zlib
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from typing import TYPE_CHECKING
@@ -176,6 +180,49 @@ class TestPost:
 
         with FaultyServer(posts=[step]) as server, pytest.raises(ConnectionLost):
             post(server.url)
+
+    @pytest.mark.parametrize(
+        "piece",
+        [
+            pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n", id="interim answers"),
+            pytest.param(b"x" * 50, id="one line"),
+            pytest.param(
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1" * 100, id="a chunk"
+            ),
+        ],
+    )
+    def test_endless(self, piece: bytes, abort: Abort) -> None:
+        """An answer without end costs neither memory nor time beyond its own."""
+
+        def pour(connection: steps.Connection) -> None:
+            steps.read_body(connection)
+            connection.send(piece)
+            while True:
+                connection.send(piece[-25:] * 4_000)
+
+        with FaultyServer(posts=[pour]) as server:
+            connection = HttpConnection(f"http://127.0.0.1:{server.port}/", Network())
+            start = time.monotonic()
+            with pytest.raises(ConnectionLost):
+                connection.post(BATCH, Deadline(60), abort)
+            assert time.monotonic() - start < 30
+            assert connection.fileno() == -1
+
+    def test_compressed(self, post: Callable[..., Reply]) -> None:
+        """A compressed answer, which nobody asked for, is read; of a bomb no more than 1 MiB."""
+        headers = {"Content-Encoding": "gzip"}
+        press = zlib.compressobj(1, wbits=31)
+        bomb = b"".join([*(press.compress(bytes(1 << 20)) for _ in range(200)), press.flush()])
+        answers = (gzip.compress(ACK.body), bomb, gzip.compress(b""), b"not gzip")
+        posts = [steps.Refuse(200, headers, answer) for answer in answers]
+        with FaultyServer(posts=posts) as server:
+            assert post(server.url) == ACK
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            assert post(server.url).body == bytes(1 << 20)
+            grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+            assert grown < 100_000 * (1024 if sys.platform == "darwin" else 1)
+            assert post(server.url).body == b""
+            assert post(server.url).body == b"not gzip"
 
     @pytest.mark.parametrize("reused", [False, True])
     def test_deadline(self, reused: bool, abort: Abort) -> None:

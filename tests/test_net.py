@@ -438,6 +438,18 @@ class TestStream:
             with pytest.raises(TransportError, match="in time"):
                 stream.send(b"GET / HTTP/1.1\r\n\r\n" + b"x" * 50_000_000)
 
+    def test_deadline_while_there_is_something_to_read(self, reach: Callable[..., Stream]) -> None:
+        """A peer that never stops sending does not put the deadline off."""
+        with FaultyServer([steps.Accept(opening=steps.Flood())]) as server:
+            stream = reach(server.url, seconds=1_000 * MS)
+            stream.send(b"GET / HTTP/1.1\r\n\r\n")
+            assert stream.recv(1)
+            wait_until(lambda: stream.remaining() == 0.0)
+            while stream.has_leftovers():
+                stream.recv(65536)
+            with pytest.raises(TransportError, match="in time"):
+                stream.recv(1)
+
     def test_repr(self, reach: Callable[..., Stream]) -> None:
         """A repr tells where it leads and what it is at; a network's tells nothing."""
         with FaultyServer() as server:

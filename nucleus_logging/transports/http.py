@@ -10,6 +10,7 @@ The worker owns an `HttpConnection` and has a helper thread call `post`.
 from __future__ import annotations
 
 import time
+import zlib
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from typing import TYPE_CHECKING, NamedTuple
@@ -35,6 +36,7 @@ __all__ = ["HttpConnection", "Reply"]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _BODY_LIMIT = 1 << 20
+_ANSWER_LIMIT = 2 << 20  # bytes, with heads and all
 _LONGEST_WAIT = 600.0  # seconds that a server may ask for
 _REDIRECTS = (301, 302, 307, 308)  # 303 asks for a GET
 _MOST_REDIRECTS = 3
@@ -159,7 +161,7 @@ class HttpConnection:
         stream.enter("the POST", ConnectionLost)
         try:
             response = _request(connection, url, body)
-            content = response.read(_BODY_LIMIT) or b""
+            content = _plain(response.read(_BODY_LIMIT) or b"", response.headers)
             if connection.is_closed or response.read(1):
                 self.close()
             return response.status, content, response.headers
@@ -195,7 +197,7 @@ class _Borrowed:
         self._stream.send(data)
 
     def makefile(self, mode: str = "rb", buffering: int = -1) -> io.BufferedReader:
-        return self._stream.makefile()
+        return self._stream.makefile(_ANSWER_LIMIT)
 
     def settimeout(self, seconds: float | None) -> None:
         """Do nothing: the stream's deadline holds."""
@@ -218,7 +220,9 @@ def _request(connection: _Connection, url: SplitResult, body: bytes) -> BaseHTTP
     }
     target = (url.path or "/") + (f"?{url.query}" if url.query else "")
     try:
-        connection.request("POST", target, body, headers, preload_content=False)
+        connection.request(
+            "POST", target, body, headers, preload_content=False, decode_content=False
+        )
     except ConnectionLost as error:
         # A server that does not want the body answers and closes before it has come: 413.
         try:
@@ -226,6 +230,19 @@ def _request(connection: _Connection, url: SplitResult, body: bytes) -> BaseHTTP
         except (ConnectionLost, HTTPError, HTTPException, ValueError):
             raise error from None
     return connection.getresponse()
+
+
+def _plain(content: bytes, headers: Mapping[str, str]) -> bytes:
+    """Return what was compressed although nobody had asked for that, at most 1 MiB of it.
+
+    urllib3 would do that too, but its older versions decompress all that they are given.
+    """
+    if headers.get("Content-Encoding", "").strip().lower() not in ("gzip", "x-gzip", "deflate"):
+        return content
+    try:
+        return zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(content, _BODY_LIMIT)
+    except zlib.error:
+        return content
 
 
 def _origin(url: SplitResult) -> tuple[str, str, int]:

@@ -15,7 +15,7 @@ import selectors
 import socket
 import ssl
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from nucleus_logging.errors import (
     Aborted,
@@ -189,7 +189,7 @@ class Stream:
         while len(parts) < size:
             part = self.recv(size - len(parts))
             if not part:
-                raise self._lost(f"{self._peer} closed the connection in {self._phase}")
+                self.lose("closed the connection")
             parts += part
         return bytes(parts)
 
@@ -234,9 +234,17 @@ class Stream:
         """Return the version of TLS in use, None without TLS."""
         return self._socket.version() if isinstance(self._socket, ssl.SSLSocket) else None
 
-    def makefile(self) -> io.BufferedReader:
-        """Return a reader over the stream; closing it leaves the stream open."""
-        return io.BufferedReader(_Reader(self))
+    def makefile(self, limit: int) -> io.BufferedReader:
+        """Return a reader over the stream, of a number of bytes; closing it closes nothing else.
+
+        Whoever reads lines from it, or skips some, is safe from what has no end: beyond the limit
+        there is nothing but what `enter` named for a connection that is lost.
+        """
+        return io.BufferedReader(_Reader(self, limit))
+
+    def lose(self, reason: str) -> NoReturn:
+        """Raise what `enter` named for a connection that is lost."""
+        raise self._lost(f"{self._peer} {reason} in {self._phase}")
 
     def remaining(self) -> float | None:
         """Return what is left of the deadline, in seconds."""
@@ -277,6 +285,9 @@ class Stream:
         """Repeat an operation on the socket, waiting in between, until it does something."""
         while True:
             self._abort.check()
+            # Also where nothing has to be waited for: a peer may send without end.
+            if self._deadline.expired():
+                raise self._late(f"{self._peer}: no answer in time in {self._phase}")
             try:
                 return operation()
             except (BlockingIOError, InterruptedError, ssl.SSLWantReadError):
@@ -288,8 +299,7 @@ class Stream:
             except OSError as error:
                 reason = error.strerror or type(error).__name__
                 raise self._lost(f"{self._peer}: {reason} in {self._phase}") from error
-            if not wait({self._socket: needed}, self._deadline.remaining(), self._abort):
-                raise self._late(f"{self._peer}: no answer in time in {self._phase}")
+            wait({self._socket: needed}, self._deadline.remaining(), self._abort)
 
 
 def tls_reason(error: ssl.SSLError) -> str:
@@ -305,13 +315,17 @@ def tls_reason(error: ssl.SSLError) -> str:
 class _Reader(io.RawIOBase):
     """The stream as the raw file that `http.client` reads responses from."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, limit: int) -> None:
         self._stream = stream
+        self._left = limit
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
+        if self._left <= 0:
+            self._stream.lose("sends without end")
         data = self._stream.recv(len(buffer))
+        self._left -= len(data)
         buffer[: len(data)] = data
         return len(data)
