@@ -43,6 +43,12 @@ _CARD = (
     r"|(?:2[2-7]|3[05]|[4-6]\d)\d{2}([ .\-\xa0]?)\d{4}\3\d{4}\3\d{4}(?:\3\d{1,3})?"
     r"|4\d{12})(?!\d)"
 )
+# What a cut has left of one of these, at the end of a text.
+_CUT = (
+    r"(?:(?<![\d.+])\d(?:[ .\-\xa0]?\d){6,17}[ .\-\xa0]?"
+    r"|\b(?:AKIA|ASIA|gh[pousr]_|github_pat_|eyJ)[\w.\-]*)…$"
+)
+_LAST = 256
 #: Digits alike, what groups them gone: a text without 13 of them in a row holds no card.
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
 _GROUPING = b" .-\xa0"
@@ -61,7 +67,8 @@ def any_shape(value: str) -> bool:
         or "asic" in value
         or ("J" in value and "eyJ" in value)
         or ("I" in value and ("AKIA" in value or "ASIA" in value or "BASIC" in value))
-        or (":" in value and "://" in value and ("@" in value or "…" in value))
+        or "…" in value
+        or (":" in value and "://" in value and "@" in value)
         or ("_" in value and "gh" in value and _compiled(_GITHUB).search(value) is not None)
         or ("_" in value and "github_pat" in value)
         or "PRIVATE KEY" in value
@@ -72,7 +79,7 @@ def any_shape(value: str) -> bool:
 
 def scrub_shapes(value: str) -> str:
     """Return the text with ``[scrubbed]`` for what looks like a secret, whatever its name."""
-    if "://" in value and ("@" in value or value[-1] == "…"):
+    if "://" in value and ("@" in value or value[-1:] == "…"):
         value = _compiled(_CREDENTIALS).sub(SCRUBBED, value)
     if "earer" in value or "EARER" in value:
         value = _compiled(_BEARER).sub(r"\1" + SCRUBBED, value)
@@ -88,6 +95,8 @@ def scrub_shapes(value: str) -> str:
         value = _compiled(_GITHUB).sub(SCRUBBED, value)
     if _MANY_DIGITS in value.encode("latin-1", "replace").translate(_DIGITS, _GROUPING):
         value = _compiled(_CARD).sub(_without_card, value)
+    if value[-1:] == "…":
+        value = value[:-_LAST] + _compiled(_CUT).sub(SCRUBBED + "…", value[-_LAST:])
     return value
 
 

@@ -15,6 +15,8 @@ from string import Template
 from nucleus_logging.values import ask, queries
 
 ELLIPSIS = "…"
+_SPACE = re.compile(r"\s")
+_WORD = 512
 # Of an object without a text of its own; the next one has another.
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
@@ -111,9 +113,14 @@ def shorten_middle(value: str, limit: int) -> str:
     end, start = head.rfind("\n"), tail.find("\n")
     if end > len(head) // 2:
         head = head[:end]
-    if 0 <= start < len(tail) // 2:
-        tail = tail[start + 1 :]
-    return head + note + tail
+    # If in the middle of a line, then not of a word: half a secret could not be told for one.
+    begins = start + 1 if 0 <= start < len(tail) // 2 else _start_of_word(tail)
+    return head + note + tail[begins:]
+
+
+def _start_of_word(value: str) -> int:
+    found = _SPACE.search(value, 0, min(_WORD, len(value) // 2))
+    return 0 if found is None else found.end()
 
 
 def whole_characters(value: str) -> str:

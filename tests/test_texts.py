@@ -53,6 +53,12 @@ class TestShorten:
         assert short[-1] == lines[-1]
         assert len([line for line in short if line not in lines]) == 1
 
+    def test_no_word_is_left_by_half(self) -> None:
+        """Where a line has to be cut, the part behind the cut begins with a whole word."""
+        words = [f"w{number:05}" for number in range(1000)]
+        tail = shorten_middle(" ".join(words), 1000).partition(" …\n")[2].split()
+        assert tail == words[-len(tail) :]
+
 
 class TestText:
     def test_str_subclasses_and_objects_give_exact_strings(self) -> None:
