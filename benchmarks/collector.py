@@ -124,7 +124,7 @@ def collector_rate(frames: Sequence[Sequence[bytes]]) -> float:
     events = sum(text.count(b'"id":') for one in frames for text in one)
     with tempfile.TemporaryDirectory() as folder, Collector(db=Path(folder, "c.db")) as collector:
         barrier = multiprocessing.Barrier(2)
-        load = multiprocessing.Process(target=_flood, args=(collector.url, frames, barrier))
+        load = multiprocessing.Process(target=flood, args=(collector.url, frames, barrier))
         load.start()
         barrier.wait()
         start = time.perf_counter()
@@ -141,7 +141,7 @@ def latencies(connections: int, rate: int, seconds: float) -> list[float]:
     receiving, sending = multiprocessing.Pipe(duplex=False)
     with tempfile.TemporaryDirectory() as folder, Collector(db=Path(folder, "c.db")) as collector:
         load = multiprocessing.Process(
-            target=_pace, args=(collector.url, connections, rate, seconds, sending)
+            target=pace, args=(collector.url, connections, rate, seconds, sending)
         )
         load.start()
         waits: list[float] = receiving.recv()
@@ -149,7 +149,8 @@ def latencies(connections: int, rate: int, seconds: float) -> list[float]:
     return waits
 
 
-def _connect(url: str) -> socket.socket:
+def connect(url: str) -> socket.socket:
+    """An open WebSocket."""
     host, _, port = url.removeprefix("ws://").partition(":")
     connection = socket.create_connection((host, int(port)))
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -170,9 +171,10 @@ def _frame(text: bytes) -> bytes:
     return b"\x81\xff" + len(text).to_bytes(8, "big") + bytes(4) + text
 
 
-def _flood(url: str, frames: Sequence[Sequence[bytes]], barrier: threading.Barrier) -> None:
+def flood(url: str, frames: Sequence[Sequence[bytes]], barrier: threading.Barrier) -> None:
+    """Send messages as fast as they are taken, each connection its own; until all are answered."""
     prepared = [b"".join(map(_frame, one)) for one in frames]
-    connections = [_connect(url) for _ in prepared]
+    connections = [connect(url) for _ in prepared]
     barrier.wait()
     senders = [
         threading.Thread(target=connection.sendall, args=(data,))
@@ -190,13 +192,14 @@ def _flood(url: str, frames: Sequence[Sequence[bytes]], barrier: threading.Barri
         sender.join()
 
 
-def _pace(
+def pace(
     url: str,
     connections: int,
     rate: int,
     seconds: float,
     result: multiprocessing.connection.Connection,
 ) -> None:
+    """Send messages at a rate, and tell how long each waited for its reply."""
     each = 10
     texts = [
         [
@@ -208,7 +211,7 @@ def _pace(
     waits: list[float] = []
 
     def run(who: int) -> None:
-        connection = _connect(url)
+        connection = connect(url)
         interval = each * connections / rate
         due = time.perf_counter() + interval * who / connections
         for text in texts[who]:

@@ -17,6 +17,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from nucleus_logging.collector.figuring import Figuring
 from nucleus_logging.collector.store import Row, Store, StoreError
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ class Writer:
         self._max_bytes = None if settings.max_size is None else int(settings.max_size * 1_000_000)
         self._watchers: list[Callable[[], None]] = []
         self._rolling, self._pruning = _Slice(), _Slice()
-        self._roll_at = 0.0
+        self._figuring = Figuring(store) if store.shared else None
+        self._roll_at = _NEVER if store.shared else 0.0
         self._prunes = not (settings.retain is settings.max_size is None)
         self._prune_at = 0.0 if self._prunes else _NEVER
         self._failing = False
@@ -102,6 +104,8 @@ class Writer:
         """Commit what was submitted, end the thread."""
         self._queue.put(None)
         self._thread.join()
+        if self._figuring is not None:
+            self._figuring.stop()
 
     def _run(self) -> None:
         while (group := self._gather()) is not None:
@@ -147,7 +151,10 @@ class Writer:
             self.duplicates += len(rows) - added
             if added:
                 now = time.monotonic()
-                self._roll_at = min(self._roll_at, now + _ROLL_SECONDS)
+                if self._figuring is not None:
+                    self._figuring.wake()
+                else:
+                    self._roll_at = min(self._roll_at, now + _ROLL_SECONDS)
                 if self._prunes:
                     self._prune_at = min(self._prune_at, now + _FULL_SECONDS)
         self._tell(error)

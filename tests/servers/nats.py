@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +109,10 @@ class Cluster:
                 node.start()
         self.ready()
         for name in self.ask("STREAM.NAMES").get("streams") or []:
-            wait_until(lambda name=name: self.ask(f"STREAM.DELETE.{name}").get("success"))
+            wait_until(partial(self._deleted, name))
+
+    def _deleted(self, name: str) -> bool:
+        return bool(self.ask(f"STREAM.DELETE.{name}").get("success"))
 
     def close(self) -> None:
         """End every node and remove their files."""

@@ -48,7 +48,8 @@ class Postgres:
         self.process: subprocess.Popen[bytes] | None = None
         subprocess.run(
             [
-                *(*self._as, binaries / "initdb", "-D", self.folder / "data", "--no-sync"),
+                *self._as,
+                *(str(binaries / "initdb"), "-D", str(self.folder / "data"), "--no-sync"),
                 *("-U", "postgres", "--auth-local=trust", "--auth-host=scram-sha-256"),
                 *("-E", "UTF8", "--locale=C.UTF-8", f"--pwfile={self._password_file()}"),
             ],
@@ -63,8 +64,9 @@ class Postgres:
         given = [f"--{name}={value}" for name, value in self._settings.items()]
         self.process = subprocess.Popen(
             [
-                *(*self._as, self._binaries / "postgres", "-D", self.folder / "data"),
-                *("-p", self.port, "-k", self.folder, *given),
+                *self._as,
+                *(str(self._binaries / "postgres"), "-D", str(self.folder / "data")),
+                *("-p", self.port, "-k", str(self.folder), *given),
             ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -10,24 +10,33 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
     from asyncpg import Connection
 
     from nucleus_logging.collector.store import Row
 
-__all__ = ["clean", "day_of", "day_to_drop", "make_day", "table_of"]
+__all__ = ["clean", "count_in", "day_to_drop", "days_of", "known_keys", "table_of"]
 
 _DAY_MS = 86_400_000
 _DAYS_BACK, _DAYS_AHEAD = 400, 1  # of now: what is dated further away shares one partition
 _NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 
-def day_of(row: Row) -> int:
-    """The day of an event since 1970, UTC; -1 for what shares the last partition."""
-    day, today = int.from_bytes(row.key[:8], "big") // _DAY_MS, row.received // _DAY_MS
-    return day if today - _DAYS_BACK <= day <= today + _DAYS_AHEAD else -1
+def days_of(records: Mapping[bytes, Row]) -> dict[int, list[bytes]]:
+    """The keys of each day since 1970, UTC; those of -1 share the last partition."""
+    if not records:
+        return {}
+    first, last = records[min(records)], records[max(records)]
+    if _day_of(first) == _day_of(last):
+        return {_day_of(first): list(records)}  # as nearly always
+    found: dict[int, list[bytes]] = {}
+    for key, row in records.items():
+        found.setdefault(_day_of(row), []).append(key)
+    return found
 
 
 def table_of(day: int) -> str:
@@ -35,11 +44,13 @@ def table_of(day: int) -> str:
     return f"events_{datetime.fromtimestamp(day * 86_400, timezone.utc):%Y%m%d}"
 
 
-def clean(rows: list[Row]) -> list[Any]:
+def clean(rows: Iterable[Row]) -> list[Sequence[object]]:
     """The rows without the one character that PostgreSQL's text cannot hold."""
-    found: list[Any] = []
+    found: list[Sequence[object]] = []
     for row in rows:
-        if any(isinstance(value, str) and ("\0" in value or "\\u0000" in value) for value in row):
+        payload, facts = row[-2:]
+        escaped = (payload and "\\u0000" in payload) or (facts and "\\u0000" in facts)
+        if escaped or any(text and "\0" in text for text in row[4:14]):
             texts = [v.replace("\0", "\ufffd") if isinstance(v, str) else v for v in row[:-2]]
             # The last two are JSON, which spells it out.
             json = [v and _NUL.sub("\\1\ufffd", v) for v in (row.payload, row.facts)]
@@ -49,20 +60,26 @@ def clean(rows: list[Row]) -> list[Any]:
     return found
 
 
-async def make_day(connection: Connection, day: int) -> None:
-    """See that a day has its table; called under the lock, in the group's transaction."""
-    if await connection.fetchval("SELECT 1 FROM days WHERE day = $1", day) is None:
-        table = table_of(day)
-        low, high = (f"'\\x{(day + n) * _DAY_MS:016x}'::bytea" for n in (0, 1))
-        # What was dated ahead, and has been reached, moves out of the rest.
-        await connection.execute(
-            f"CREATE TABLE {table} (LIKE events INCLUDING DEFAULTS);"
-            f" WITH moved AS (DELETE FROM events_rest WHERE key >= {low} AND key < {high}"
-            f" RETURNING *) INSERT INTO {table} SELECT * FROM moved;"
-            f" ALTER TABLE events ATTACH PARTITION {table}"
-            f" FOR VALUES FROM ({low}) TO ({high});"
-            f" INSERT INTO days SELECT {day}, coalesce(max(received), 0), count(*) FROM {table}"
-        )
+async def known_keys(connection: Connection, day: int, keys: list[bytes]) -> list[bytes]:
+    """Which of a day's keys are there already."""
+    # By the table's name: to look in all days would take a look at each. Only what is far away by
+    # its date, of which there is little, may be anywhere.
+    table = "events" if day < 0 else table_of(day)
+    if day >= 0 and await connection.fetchval("SELECT 1 FROM days WHERE day = $1", day) is None:
+        table = "events_rest"  # which its table will be made from
+    known = await connection.fetch(f"SELECT key FROM {table} WHERE key = ANY($1::bytea[])", keys)
+    return [key for (key,) in known]
+
+
+async def count_in(connection: Connection, day: int, received: int, events: int) -> None:
+    """See that a day has its table, and note what comes to it; called under the lock, before it."""
+    if day < 0:
+        return
+    note = "UPDATE days SET received = greatest(received, $2), events = events + $3 WHERE day = $1"
+    # There may be none yet, or another process may have dropped it.
+    if await connection.execute(note, day, received, events) == "UPDATE 0":
+        await _make(connection, day)
+        await connection.execute(note, day, received, events)
 
 
 async def day_to_drop(
@@ -83,3 +100,22 @@ async def day_to_drop(
         if days > 1 and used > max_bytes:
             return int(oldest)
     return None
+
+
+def _day_of(row: Row) -> int:
+    day, today = int.from_bytes(row.key[:8], "big") // _DAY_MS, row.received // _DAY_MS
+    return day if today - _DAYS_BACK <= day <= today + _DAYS_AHEAD else -1
+
+
+async def _make(connection: Connection, day: int) -> None:
+    table = table_of(day)
+    low, high = (f"'\\x{(day + n) * _DAY_MS:016x}'::bytea" for n in (0, 1))
+    # What was dated ahead, and has been reached, moves out of the rest.
+    await connection.execute(
+        f"CREATE TABLE {table} (LIKE events INCLUDING DEFAULTS);"
+        f" WITH moved AS (DELETE FROM events_rest WHERE key >= {low} AND key < {high}"
+        f" RETURNING *) INSERT INTO {table} SELECT * FROM moved;"
+        f" ALTER TABLE events ATTACH PARTITION {table}"
+        f" FOR VALUES FROM ({low}) TO ({high});"
+        f" INSERT INTO days SELECT {day}, coalesce(max(received), 0), count(*) FROM {table}"
+    )

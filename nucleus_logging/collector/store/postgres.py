@@ -29,7 +29,14 @@ from nucleus_logging.collector.store import (
 )
 from nucleus_logging.collector.store.bridge import Bridge, Session, reason_of
 from nucleus_logging.collector.store.claims import Claims
-from nucleus_logging.collector.store.days import clean, day_of, day_to_drop, make_day, table_of
+from nucleus_logging.collector.store.days import (
+    clean,
+    count_in,
+    day_to_drop,
+    days_of,
+    known_keys,
+    table_of,
+)
 from nucleus_logging.collector.store.dialect import POSTGRES
 from nucleus_logging.collector.store.migrations import LOCK, FormError, check, migrate
 from nucleus_logging.collector.store.opening import shown
@@ -47,6 +54,7 @@ _READERS = 4
 _CONNECT_SECONDS = 5.0
 _SECONDS = 60.0  # that a statement may take
 _SLICE = 1000
+_DOUBTS = 20  # groups whose keys are looked for after one that held known ones
 _ALL = 1 << 40
 _SETTINGS = {
     "application_name": "nucleus-logging",
@@ -85,7 +93,7 @@ class PostgresStore:
         self._read_only = read_only
         self._name = shown(url)
         self._closed = False
-        self._days: set[int] = set()
+        self._doubts = 0
         self._claims = Claims()
         self._writing: asyncpg.Connection | None = None
         self._turn = asyncio.Lock()
@@ -102,13 +110,7 @@ class PostgresStore:
 
     def append(self, rows: Sequence[Row]) -> int:
         """Commit one group of rows; see ``Store.append``."""
-        try:
-            return self._write(self._append(rows))
-        except StoreError as error:
-            # Another process has dropped a day that we knew: now we know better.
-            if not isinstance(error.__cause__, asyncpg.UndefinedTableError):
-                raise
-            return self._write(self._append(rows))
+        return self._write(self._append(rows))
 
     def prune(self, *, received_before: int | None, max_bytes: int | None, rows: int) -> int:
         """Drop the oldest day that is too old or too much; see ``Store.prune``.
@@ -200,7 +202,7 @@ class PostgresStore:
 
     def roll_up(self, rows: int) -> bool:
         """Add new events to the figures; see ``Store.roll_up``."""
-        return self._write(self._roll_up(rows))
+        return self._run(self._roll_up(rows))
 
     def claim(self, shards: int) -> tuple[set[int], int]:
         """Take free shards up to an even share; see ``Store.claim``.
@@ -263,7 +265,6 @@ class PostgresStore:
         if self._writing is None or self._writing.is_closed():
             if self._claims.used and not claiming:
                 raise StoreError("the connection was lost, and the claims with it")
-            self._days.clear()
             self._writing = await self._connect()
         return self._writing
 
@@ -277,43 +278,43 @@ class PostgresStore:
         records: dict[bytes, Row] = {}
         for row in rows:
             records.setdefault(row.key, row)
-        by_day: dict[int, list[bytes]] = {}
-        for key, row in records.items():
-            by_day.setdefault(day_of(row), []).append(key)
+        self._doubts -= 1
+        try:
+            return await self._copy(records, look=self._doubts > 0)
+        except asyncpg.UniqueViolationError:
+            # Some are there already, as after an outage; then they come in numbers.
+            self._doubts = _DOUBTS
+            return await self._copy(records, look=True)
+
+    async def _copy(self, records: dict[bytes, Row], *, look: bool) -> int:
+        """Copy a group in; ``look`` first which of its keys are there."""
         connection = await self._writer()
-        made: list[int] = []
+        by_day = days_of(records)
         async with connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock($1, 1)", LOCK)
+            if look:
+                for day, keys in by_day.items():
+                    for key in await known_keys(connection, day, keys):
+                        del records[key]
+                by_day = days_of(records)
             for day, keys in by_day.items():
-                if day >= 0 and day not in self._days:
-                    await make_day(connection, day)
-                    made.append(day)
-                # By the table's name: to look in all days would take a look at each. Only what
-                # is far away by its date, of which there is little, may be anywhere.
-                table = table_of(day) if day >= 0 else "events"
-                known = await connection.fetch(
-                    f"SELECT key FROM {table} WHERE key = ANY($1::bytea[])", keys
-                )
-                for (key,) in known:
-                    del records[key]
-                new = [records[key].received for key in keys if key in records]
-                if new and day >= 0:
-                    await connection.execute(
-                        "UPDATE days SET received = greatest(received, $2), events = events + $3"
-                        " WHERE day = $1",
-                        day,
-                        max(new),
-                        len(new),
-                    )
-            if records:
-                await connection.copy_records_to_table(
-                    "events", records=clean(list(records.values())), columns=Row._fields
-                )
-        self._days.update(made)
+                received = max(records[key].received for key in keys)
+                await count_in(connection, day, received, len(keys))
+            await connection.copy_records_to_table(
+                "events", records=clean(records.values()), columns=Row._fields
+            )
         return len(records)
 
     async def _prune(self, received_before: int | None, max_bytes: int | None, rows: int) -> int:
         connection = await self._writer()
+        # Looked at without the locks, since mostly there is nothing to do.
+        if await day_to_drop(connection, received_before, max_bytes) is None and (
+            received_before is None
+            or not await connection.fetch(
+                "SELECT 1 FROM events_rest WHERE received < $1 LIMIT 1", received_before
+            )
+        ):
+            return 0
         async with connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock($1, 1)", LOCK)
             # Who adds up reads the events and changes the figures: one of us at a time.
@@ -325,7 +326,6 @@ class PostgresStore:
                     "DELETE FROM days WHERE day = $1 RETURNING events", day
                 )
                 await connection.execute(f"DROP TABLE {table_of(day)}")
-                self._days.discard(day)
             elif received_before is not None:
                 gone = await connection.fetch(
                     "DELETE FROM events_rest WHERE seq IN (SELECT seq FROM events_rest"
@@ -344,8 +344,7 @@ class PostgresStore:
         return max(removed, int(day is not None))
 
     async def _roll_up(self, rows: int) -> bool:
-        connection = await self._writer()
-        async with connection.transaction():
+        async with self._pool.acquire() as connection, connection.transaction():
             if not await connection.fetch("SELECT seq FROM rolled FOR UPDATE SKIP LOCKED"):
                 return False  # another one is at it
             return await asyncio.to_thread(
@@ -353,15 +352,17 @@ class PostgresStore:
             )
 
     def _write(self, work: Coroutine[Any, Any, _T]) -> _T:
+        return self._run(work, alone=True)
+
+    def _run(self, work: Coroutine[Any, Any, _T], *, alone: bool = False) -> _T:
         if self._closed:
             work.close()
             raise StoreError("the database is closed")
         try:
-            return self._bridge.run(self._alone(work))
+            return self._bridge.run(self._alone(work) if alone else work)
         except _REFUSED as error:
             raise StoreRefusedError(str(error)) from error
         except _TROUBLE as error:
-            self._days.clear()
             raise StoreError(reason_of(error, self._url)) from error
 
     async def _alone(self, work: Coroutine[Any, Any, _T]) -> _T:

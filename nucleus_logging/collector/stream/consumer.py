@@ -103,6 +103,7 @@ class Consumer:
             consumer=CONSUMER, stream=stream_of(shard)
         )
         size = _FEWEST
+        taking: asyncio.Task[None] | None = None
         try:
             while True:
                 try:
@@ -110,26 +111,29 @@ class Consumer:
                 except TimeoutError:
                     # Silence; or a leader that has gone, which this finds out.
                     await self._nats.pending(shard)
-                    continue
-                await self._finish(asyncio.create_task(self._take(shard, messages)))
-                mean = sum(len(message.data) for message in messages) // len(messages)
-                size = max(_FEWEST, min(_MOST, _AIM_BYTES // (mean + 1)))
+                    messages = []
+                # Reading goes on while one reading is being committed, and no further.
+                rows = _rows(messages)
+                if taking is not None and (messages or taking.done()):
+                    await asyncio.shield(taking)
+                    taking = None
+                if messages:
+                    taking = asyncio.create_task(self._take(shard, messages, rows))
+                    mean = sum(len(message.data) for message in messages) // len(messages)
+                    size = max(_FEWEST, min(_MOST, _AIM_BYTES // (mean + 1)))
         finally:
+            if taking is not None:
+                # Half of it would be done for nothing; its failure is somebody else's to tell.
+                await asyncio.wait([taking])
+                taking.exception()
             with suppress(Error, OSError):
                 await subscription.unsubscribe()
 
-    async def _finish(self, taking: asyncio.Task[None]) -> None:
-        """Wait for it also when cancelled: half of it is done for nothing otherwise."""
-        try:
-            await asyncio.shield(taking)
-        except asyncio.CancelledError:
-            await asyncio.wait([taking])
-            raise
-
-    async def _take(self, shard: int, messages: list[Msg]) -> None:
+    async def _take(self, shard: int, messages: list[Msg], rows: list[Row] | None) -> None:
         """Commit these messages, then acknowledge them."""
         try:
-            rows = [row for message in messages for row in decode(message.data)]
+            if rows is None:
+                raise PoisonError("one of them")
             await self._commit(rows, messages)
         except (PoisonError, StoreRefusedError):
             for number, message in enumerate(messages):
@@ -170,3 +174,11 @@ class Consumer:
                 return committed.result()
             for message in messages:  # it takes long, but nobody else shall have them
                 await message.in_progress()
+
+
+def _rows(messages: list[Msg]) -> list[Row] | None:
+    """What messages hold; None when one of them is poisoned."""
+    try:
+        return [row for message in messages for row in decode(message.data)]
+    except PoisonError:
+        return None
