@@ -66,10 +66,14 @@ class Adoption:
             if event is None or not delivery.has_room(event.size):
                 break
             self.events.popleft()
-            if event.date < horizon:
+            if event.date < horizon and not self._opens(event, horizon):
                 delivery.dropped_outside(event, "expired")
             else:
                 delivery.put(event, now, adopted=True)
+
+    def _opens(self, event: Event, horizon: int) -> bool:
+        """Tell whether this is an ``init`` of which later events may be younger than that."""
+        return event.kind == INIT and self._journal.orphans.last_written(event) * 1000 >= horizon
 
     def let_go(self) -> None:
         """Leave to other processes what has not been handed on."""

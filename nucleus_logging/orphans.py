@@ -80,6 +80,14 @@ class Orphans:
                 self._diagnostics.say(f"journal {path}: {error}", once=f"adopt:{path}")
             return None
 
+    def last_written(self, event: Event) -> float:
+        """Return when its process last wrote to what is left of it, in seconds since 1970."""
+        holder = event.segment
+        process = None if holder is None else _process(holder.path)
+        return max(
+            (one.written for one in self.segments if _process(one.path) == process), default=0.0
+        )
+
     def next_unread(self, before: Event | None) -> Segment | None:
         """Return the segment to load next, if one has to be loaded.
 

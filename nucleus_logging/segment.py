@@ -49,7 +49,7 @@ class Segment:
         finished: ids that need it no more, not written yet; ``acknowledged``: written ones.
         moved: ids that callers have put elsewhere since, not yet in ``finished``.
         dirty: something in it waits for ``fsync``.
-        adopted: another process wrote it.
+        adopted: another process wrote it; ``written``: when it last did, seconds since 1970.
     """
 
     __slots__ = (
@@ -71,6 +71,7 @@ class Segment:
         "torn",
         "unread",
         "users",
+        "written",
     )
 
     def __init__(self, path: str, fd: int, size: int, adopted: bool) -> None:
@@ -78,6 +79,7 @@ class Segment:
         self.fd = fd
         self.size = size
         self.adopted = adopted
+        self.written = 0.0
         self.generation = 0
         self.users: deque[None] = deque()
         self.sealed = False
@@ -269,7 +271,8 @@ def adopt(path: str) -> Segment | None:
     if foreign or not segment.lock() or segment.lost():
         segment.close()
         return None
-    segment.size = os.fstat(fd).st_size
+    status = os.fstat(fd)
+    segment.size, segment.written = status.st_size, status.st_mtime
     # Should its last line be torn, what is appended must not run on in it.
     segment.torn = True
     return segment

@@ -431,6 +431,26 @@ def test_too_old_to_be_adopted(tmp_path: Path) -> None:
         assert one.counted() == one.spool.adopted == 10
 
 
+def test_a_long_session_keeps_its_init(tmp_path: Path) -> None:
+    """An init is not too old to be adopted as long as an event of its session may not be."""
+    with queue(tmp_path, max_age=60.0) as gone:
+        old = Maker(age=1000)
+        gone.maker.encoder, gone.maker.session = old.encoder, old.session
+        old.session.safe = True
+        assert gone.spool.carry([old.init(), *old.events(2)])
+        gone.journal.seal()
+        old._age = 0.0
+        assert gone.spool.carry([*old.events(2)])
+    with queue(tmp_path, max_age=60.0) as one:
+        one.turn()
+        one.turn(seconds=1.0)
+        one.deliver()
+        assert len(one.sent) == 3
+        assert one.sent[0] == old.init().id
+        assert one.delivery.dropped == {"expired": 2}
+        assert one.counted() == one.spool.adopted == 5
+
+
 @pytest.mark.skipif(os.name != "posix", reason="mounts a file system")
 def test_a_full_disk(
     collector: Collector, tmp_path: Path, capfd: pytest.CaptureFixture[str]
