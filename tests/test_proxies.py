@@ -64,6 +64,7 @@ class TestChoose:
             ("ws", {"HTTPS_PROXY": "http://p:1"}, None),
             ("wss", {"ALL_PROXY": "socks5://p"}, "socks5://p:1080"),
             ("ws", {"all_proxy": "SOCKS5H://p:9"}, "socks5h://p:9"),
+            ("ws", {"all_proxy": "socks://p:9/"}, "socks://p:9"),
             ("wss", {"ALL_PROXY": "http://all:1", "HTTPS_PROXY": "http://p:1"}, "http://p:1"),
             ("wss", {"HTTPS_PROXY": "http://[::2]:1"}, "http://[::2]:1"),
         ],
@@ -152,7 +153,7 @@ class TestProxy:
 
 class TestTunnel:
     @pytest.mark.parametrize("secure", [False, True])
-    @pytest.mark.parametrize("scheme", ["http", "socks5", "socks5h"])
+    @pytest.mark.parametrize("scheme", ["http", "socks5", "socks5h", "socks"])
     @pytest.mark.parametrize("wanted", [None, CREDENTIALS])
     def test_both_transports(
         self,

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Proxy", "address", "ascii_host", "choose", "parse_ip", "tunnel"]
 
-_DEFAULT_PORTS = {"http": 80, "socks5": 1080, "socks5h": 1080}
+# `socks` is what desktops put into ALL_PROXY, and browsers take for the last one.
+_DEFAULT_PORTS = {"http": 80, "socks5": 1080, "socks5h": 1080, "socks": 1080}
 _HEAD_LIMIT = 16384
 _SOCKS_REPLIES = {
     1: "general failure",
@@ -158,7 +159,7 @@ def tunnel(
     if proxy.scheme == "http":
         _connect_http(stream, proxy, host, port)
     else:
-        name = host if proxy.scheme == "socks5h" else resolve(host, port)
+        name = resolve(host, port) if proxy.scheme == "socks5" else host
         _connect_socks(stream, proxy, name, port)
     if stream.has_leftovers():
         # On neither TLS nor HTTP does the server speak first: this is not from the server.
