@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from nucleus_logging.lines import Stored
 
 _FOLDER = re.compile(r".*-[0-9a-f]{12}", re.DOTALL)
-_SEGMENT = re.compile(r"\d{20}-\d+-[\w-]{8}-\d{6,}" + re.escape(files.SUFFIX), re.ASCII)
-_ASIDE = ("lines.bad", "newer.bad")
+_NAME = r"\d{20}-\d+-[\w-]{8}-\d{6,}"
+_SEGMENT = re.compile(_NAME + re.escape(files.SUFFIX), re.ASCII)
+_ASIDE = re.compile(rf"(lines|{_NAME})\.bad", re.ASCII)
 
 
 class Left:
@@ -111,7 +112,7 @@ def set_aside(directory: str) -> list[str]:
         os.path.join(folder, name)
         for folder in _folders(directory)
         for name in _names(folder)
-        if name in _ASIDE
+        if _ASIDE.fullmatch(name)
     ]
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _BAD = ".bad"
 _BAD_BYTES = 1024 * 1024
+_BAD_FILES = 16 * 1024 * 1024
 _UNBORN_FOR = 60.0
 #: Another process has it, or it is gone, or it is another user's: all as it should be.
 _EXPECTED = (errno.ENOENT, errno.EAGAIN, errno.EACCES)
@@ -127,8 +128,9 @@ class Orphans:
         segment = self.found.popleft()
         content = segment.scan()
         if content.newer:
+            unread = max(1, len(content.waiting()) + len(content.bad))
             set_aside_whole(segment)
-            counted(1, 1)
+            counted(unread, unread)
         else:
             set_aside(self.directory, content.bad)
             segment.acknowledged = content.finished
@@ -181,12 +183,15 @@ def set_aside(directory: str, lines: list[bytes]) -> None:
 
 
 def set_aside_whole(segment: Segment) -> None:
-    """Set a file aside that this version cannot read, unless it is too large to keep."""
+    """Set a file aside that this version cannot read; 16 MiB of them are kept at most."""
+    directory = os.path.dirname(segment.path)
     try:
-        if segment.size > _BAD_BYTES:
+        with os.scandir(directory) as entries:
+            kept = sum(each.stat().st_size for each in entries if each.name.endswith(_BAD))
+        if kept + segment.size > _BAD_FILES:
             os.unlink(segment.path)
         else:
-            os.replace(segment.path, os.path.join(os.path.dirname(segment.path), "newer" + _BAD))
+            os.replace(segment.path, segment.path.removesuffix(files.SUFFIX) + _BAD)
     except OSError:
         pass
     segment.close()
