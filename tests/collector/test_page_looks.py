@@ -216,6 +216,12 @@ def test_the_pictures_in_the_readme(browser: Browser, tmp_path: Path) -> None:
     assert all((IMAGES / name).stat().st_size < 60_000 for name in shown)
 
 
+def test_modules_are_asked_for_at_once() -> None:
+    """The page names all its modules, so that a browser need not find them one after the other."""
+    named = set(re.findall(r'"/page/([^"]+\.js)"', (_FOLDER / "index.html").read_text()))
+    assert named == {path.relative_to(_FOLDER).as_posix() for path in _FOLDER.rglob("*.js")}
+
+
 def test_contrast() -> None:
     """Every colour of text has a contrast of at least 4.5 on every ground."""
     css = (_FOLDER / "page.css").read_text()

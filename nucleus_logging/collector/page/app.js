@@ -120,7 +120,7 @@ function App() {
   const shared = { url, go, figures, actions: actions.current };
   return html`
     <header class="bar">
-      <strong class="brand">nucleus-logging</strong>
+      <h1 class="brand">nucleus-logging</h1>
       <select aria-label="App" value=${url.app} onChange=${(event) => go({ app: event.target.value, event: "", group: "" })}>
         <option value="">all apps</option>
         ${(apps || []).map(({ app }) => html`<option key=${app} value=${app}>${app}</option>`)}
