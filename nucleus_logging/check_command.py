@@ -12,6 +12,7 @@ from __future__ import annotations
 import selectors
 import sys
 import time
+from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING
 
 from nucleus_logging.attempt import CONNECT_TIMEOUT
@@ -71,6 +72,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         default=CONNECT_TIMEOUT,
         help="seconds to wait for each way to connect, and then to acknowledge; default: 10",
     )
+    parser.add_argument("--stream", help="look at a collector's stream instead: nats://HOST:4222")
+    parser.add_argument("--db", help="look at a collector's database: a file or postgresql://...")
 
 
 def seconds(text: str) -> float:
@@ -87,6 +90,8 @@ def run(arguments: Namespace) -> int:
     Returns:
         0 when one of them delivers, 1 when none does, 2 when the options cannot be used.
     """
+    if arguments.stream or arguments.db:
+        return _check_engines(arguments)
     given = {
         name: value
         for name in ("endpoint", "transport", "proxy", "ca_file")
@@ -120,6 +125,19 @@ def run(arguments: Namespace) -> int:
         return NOT_REACHABLE
     print(f"Records go by {working[0]} to {working[1]}.")
     return 0
+
+
+def _check_engines(arguments: Namespace) -> int:
+    """Look at what stands behind a collector, in place of the way to it."""
+    from nucleus_logging.collector.checking import check
+    from nucleus_logging.collector.store.opening import database
+
+    try:
+        db = database(arguments.db) if arguments.db else None
+    except ArgumentTypeError as error:
+        print(f"nucleus-logging check: {error}", file=sys.stderr)
+        return NOT_CONFIGURED
+    return check(arguments.stream, db)
 
 
 def _ways(options: Options) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nats.aio.client import Client
-from nats.errors import Error
+from nats.errors import AuthorizationError, Error
 
 from nucleus_logging.collector.stream import StreamUnusableError
 from nucleus_logging.collector.stream.address import servers_of, shown
@@ -86,7 +86,7 @@ class Nats:
         self.url = url
         self.shards = 0
         self._on_lost = on_lost
-        self._trouble = ""
+        self._trouble, self._refused = "", False
         self._client = Client()
 
     @property
@@ -313,7 +313,10 @@ class Nats:
 
     async def _on_error(self, error: Exception) -> None:
         # Without it the client would write to the log that we may be collecting.
-        self._trouble = _text(error)
+        # A refusal says more than the closed connection behind it.
+        if not self._refused:
+            self._trouble = _text(error)
+        self._refused = self._refused or isinstance(error, AuthorizationError)
 
     async def _on_disconnected(self) -> None:
         if self._on_lost is not None:

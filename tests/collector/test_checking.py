@@ -1,0 +1,91 @@
+"""`nucleus-logging check` of a stream and a database, with credentials and certificates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import trustme
+
+from nucleus_logging.cli import main
+from nucleus_logging.collector import Collector
+from nucleus_logging.collector.settings import Settings
+from tests.collector.test_stream import post, refused
+from tests.collector.wire import event
+from tests.running import needs
+from tests.servers import nats
+from tests.servers.nats import Cluster
+from tests.tools import wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.servers.postgres import Postgres
+
+pytestmark = [
+    pytest.mark.once,
+    needs("nats", "asyncpg"),
+    pytest.mark.skipif(bool(nats.missing()), reason=nats.missing()),
+]
+
+
+def test_both(
+    stream: Cluster, postgres_server: Postgres, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A line for each that works; what does not is one line, status 2, without secrets."""
+    db = postgres_server.new_database()
+    assert "start a collector first" in refused(capfd, "check", "--stream", stream.url)
+    assert "no collector's tables" in refused(capfd, "check", "--db", db)
+    settings = Settings(db=db, stream=stream.url, shards=2, port=0)
+    with Collector(settings=settings) as collector:
+        assert post(collector.url, event(1), event(2)) == 200
+        assert main(["check", "--stream", stream.url, "--db", db]) == 0
+        out, err = capfd.readouterr()
+        first, second = out.splitlines()
+        assert "2 shards take events in; 1 messages wait" in first
+        assert "number 0" in second
+        assert (err, "pass-word" in out) == ("", False)
+    assert "127.0.0.1:1" in refused(capfd, "check", "--stream", "nats://u:pass-word@127.0.0.1:1")
+    assert "mysql" in refused(capfd, "check", "--db", "mysql://u:pass-word@h/x")
+
+
+def test_credentials_and_certificates(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """User and password by URL or environment, TLS with a certificate of one's own by files."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    for name in ("server", "client"):
+        issued = authority.issue_cert("127.0.0.1", "localhost")
+        issued.private_key_pem.write_to_path(tmp_path / f"{name}.key")
+        issued.cert_chain_pems[0].write_to_path(tmp_path / f"{name}.pem")
+    cluster = Cluster(
+        1,
+        f"tls {{ cert_file: '{tmp_path}/server.pem', key_file: '{tmp_path}/server.key',"
+        f" ca_file: '{tmp_path}/ca.pem', verify: true }}\n"
+        "authorization { user: nucleus, password: 'pass-word' }\n",
+    )
+    cluster.start()
+    try:
+        url = cluster.url.replace("nats://", "tls://nucleus:pass-word@")
+        assert "certificate" in refused(capfd, "check", "--stream", url)
+        monkeypatch.setenv("NATS_CA", str(tmp_path / "ca.pem"))
+        monkeypatch.setenv("NATS_CERT", str(tmp_path / "client.pem"))
+        monkeypatch.setenv("NATS_KEY", str(tmp_path / "client.key"))
+
+        def serves(address: str) -> bool:
+            with Collector(settings=Settings(db=None, stream=address, port=0)) as collector:
+                return post(collector.url, event(1)) == 200
+
+        wait_until(lambda: serves(url))
+        wrong = url.replace("pass-word", "pass-word-2")
+        # Or that the connection was closed: the server is in a hurry to end it.
+        assert cluster.url.rpartition("/")[2] in refused(capfd, "check", "--stream", wrong)
+        monkeypatch.setenv("NATS_USER", "nucleus")
+        monkeypatch.setenv("NATS_PASSWORD", "pass-word")
+        assert main(["check", "--stream", cluster.url]) == 0
+        capfd.readouterr()
+        monkeypatch.setenv("NATS_CERT", str(tmp_path / "none.pem"))
+        assert "certificates" in refused(capfd, "check", "--stream", url)
+    finally:
+        cluster.close()
