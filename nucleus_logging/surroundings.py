@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from nucleus_logging.endpoint import DEFAULT_ENDPOINT
 
 if TYPE_CHECKING:
     from nucleus_logging.options import Options
-
-_DEFAULT_HOST = urlsplit(DEFAULT_ENDPOINT).hostname
 
 
 def account_name() -> str | None:
@@ -39,4 +36,8 @@ def test_run(options: Options) -> bool:
         or "PYTEST_VERSION" in os.environ
         or "nucleus_logging.pytest_plugin" in sys.modules
     )
-    return under_pytest and urlsplit(options.endpoint).hostname == _DEFAULT_HOST
+    if not under_pytest:
+        return False
+    from urllib.parse import urlsplit
+
+    return urlsplit(options.endpoint).hostname == urlsplit(DEFAULT_ENDPOINT).hostname

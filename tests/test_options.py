@@ -260,4 +260,4 @@ class TestImports:
             timeout=60,
             check=True,
         )
-        assert done.stdout.strip() in ("set()", "{'urllib.parse'}")
+        assert done.stdout.strip() == "set()"
