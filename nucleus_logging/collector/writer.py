@@ -33,7 +33,7 @@ _ROLL_SECONDS = 0.25  # that figures are behind, when there is time
 _PRUNE_SECONDS = 10.0  # between looks for what has to go, when nothing comes
 _FULL_SECONDS = 1.0  # and when something does
 _AGAIN_SECONDS = 5.0  # after a failure
-_SLICE_SECONDS = 0.02  # what other work may hold up commits for, at a time
+_SLICE_SECONDS = 0.01  # what other work may hold up commits for, at a time
 _SLICE_ROWS = 200  # a first guess, adapted to the machine
 
 
@@ -44,7 +44,7 @@ class _Submission(NamedTuple):
 
 
 class _Slice:
-    """How many rows other work may take at a time, so that commits wait for some 20 ms at most."""
+    """How many rows other work may take at a time, so that commits wait for some 10 ms."""
 
     def __init__(self) -> None:
         self.rows = _SLICE_ROWS
@@ -185,8 +185,8 @@ class Writer:
         took = time.monotonic() - start
         self._rolling.adapt(took)
         if more:
-            # Who waits for a commit goes first, and leaves a third of the time.
-            self._roll_at = start if self._queue.empty() else start + 3 * took
+            # Who waits for a commit goes first, and leaves a sixth of the time.
+            self._roll_at = start if self._queue.empty() else start + 6 * took
         else:
             self._roll_at = _NEVER
 
