@@ -102,10 +102,11 @@ def parse(text: str | bytes) -> Message:
     if len(data) > EVENTS_LIMIT:
         raise MalformedError(f"a message must not hold more than {EVENTS_LIMIT} events")
     events = [event for event in data if isinstance(event, dict)]
-    if _deeper_than(events, DEPTH_LIMIT + 1):
+    confirmation = body.get("confirmation")
+    if _deeper_than((*events, confirmation), DEPTH_LIMIT + 1):
         raise MalformedError(f"events must not be nested deeper than {DEPTH_LIMIT}")
     ids = [event["id"] for event in events if event.get("id") is not None]
-    return Message(events, ids, body.get("confirmation"), len(data) - len(events))
+    return Message(events, ids, confirmation, len(data) - len(events))
 
 
 def reply(message: Message) -> str:

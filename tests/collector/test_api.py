@@ -155,3 +155,20 @@ class TestToken:
             cookie = f"nucleus_logging_token={TOKEN}"
             for headers in ({"Authorization": f"Bearer {TOKEN}"}, {"Cookie": cookie}):
                 assert request(collector.url, "GET", path, **headers)[0] == 200
+
+    def test_an_allowed_page_may_ask_with_it(self, tmp_path: Path) -> None:
+        """A browser asks first whether the page may send the token along; strangers' may not."""
+        page = "https://shop.example"
+        settings = Settings(
+            db=tmp_path / "c.db", port=0, token=TOKEN, allow_origins=frozenset({page})
+        )
+        with Collector(settings=settings) as collector:
+            asked = {"Access_Control_Request_Headers": "authorization", "Origin": page}
+            status, headers, _ = request(collector.url, "OPTIONS", "/api/stats", **asked)
+            assert (status, headers["Access-Control-Allow-Origin"]) == (204, page)
+            assert "Authorization" in headers["Access-Control-Allow-Headers"]
+            asked = {"Authorization": f"Bearer {TOKEN}", "Origin": page}
+            assert request(collector.url, "GET", "/api/stats", **asked)[0] == 200
+            asked["Origin"] = "https://evil.example"
+            for method in ("OPTIONS", "GET"):
+                assert request(collector.url, method, "/api/stats", **asked)[0] == 403

@@ -90,6 +90,9 @@ class TestParse:
         nested = opening * depth + "1" + closing * depth
         with pytest.raises(MalformedError, match="deeper"):
             parse(f'{{"data":[{{"payload":{nested}}}]}}')
+        # It would be echoed.
+        with pytest.raises(MalformedError, match="deeper"):
+            parse(f'{{"confirmation":{nested}}}')
 
     def test_too_many_events_are_malformed(self) -> None:
         """A message cannot make millions of rows out of nothing."""
