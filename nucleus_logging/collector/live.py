@@ -32,6 +32,7 @@ __all__ = ["Live", "Recent"]
 
 _T = TypeVar("_T")
 _AT_ONCE = 500  # events of one message
+_WINDOW = 10_000  # events that are looked through at a time
 _TOGETHER_SECONDS = 0.1  # what comes within shares a message
 _SLOW_SECONDS = 10.0  # that a reader may take for one message
 _QUIET_SECONDS = 15.0  # after which a comment keeps proxies and browsers from giving up
@@ -138,15 +139,18 @@ class Live:
         while not self._ending:
             news.clear()
             newest = await self._newest()
-            while seen < newest:
+            while seen < newest and not self._ending:
+                # A window at a time, so that whoever is far behind, and finds nothing, holds up
+                # no other reader.
+                until = min(newest, seen + _WINDOW)
                 read = functools.partial(
-                    self._recent.since, conditions, after=seen, until=newest, limit=_AT_ONCE
+                    self._recent.since, conditions, after=seen, until=until, limit=_AT_ONCE
                 )
                 try:
                     events = await self._read(read)
                 except StoreError:
                     break  # looked for again with the next ones
-                seen = events[-1].seq if len(events) == _AT_ONCE else newest
+                seen = events[-1].seq if len(events) == _AT_ONCE else until
                 if events:
                     await _send(response, seen, [event.as_json() for event in events])
             try:
@@ -156,7 +160,9 @@ class Live:
                 silent += self._pause
                 if silent >= _QUIET_SECONDS:
                     silent = 0.0
-                    await asyncio.wait_for(response.write(b": quiet\n\n"), _SLOW_SECONDS)
+                    await asyncio.wait_for(
+                        response.write(f": quiet\nid: {seen}\n\n".encode()), _SLOW_SECONDS
+                    )
 
     async def _newest(self) -> int:
         """The number of the newest event, as soon as it can be read."""

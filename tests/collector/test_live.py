@@ -119,6 +119,19 @@ def test_more_than_one_message_holds(collector: Collector) -> None:
         assert stream.names(1200) == [f"n{number}" for number in range(1200)]
 
 
+def test_a_filter_that_finds_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backlog is looked through by windows, and a quiet stream tells how far it has looked."""
+    monkeypatch.setattr(live, "_WINDOW", 7)
+    monkeypatch.setattr(live, "_QUIET_SECONDS", 0.2)
+    with Collector() as collector:
+        put(collector, *range(50))
+        with listening(collector, "/api/live?filter=name:n40&after=0") as stream:
+            assert stream.names(1) == ["n40"]
+            assert stream.last_id == "42"
+            while stream._line() != "id: 50":
+                pass
+
+
 def test_a_slow_reader_is_dropped(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who does not read is cut off; storing goes on, and other readers miss nothing."""
     monkeypatch.setattr(live, "_SLOW_SECONDS", 0.2)
