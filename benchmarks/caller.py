@@ -1,190 +1,149 @@
-"""What one logging call costs its caller, beside the standard library's ways of getting rid of it.
+"""What one logging call costs its caller: CPU time of its thread, while a worker ships.
 
-All subjects are measured in turn, round after round in one process, so that whatever else the
-machine does hits all of them alike and the ratios hold. A subject's cost is what a call takes
-more than the same call above a handler that does nothing. Ours ships to a collector in another
-process while it is measured; QueueHandler has its listener.
+All subjects are measured in turn, a few hundred calls at a time in one process, so that whatever
+else the machine does hits all of them alike and the ratios hold. A subject's cost is what a call
+takes more than the same call above a handler, or a processor, that does nothing. Ours ships to a
+server in another process; QueueHandler has its listener.
 """
 
 from __future__ import annotations
 
-import argparse
-import logging
-import logging.handlers
-import queue
-import re
-import subprocess
-import sys
 import tempfile
 import time
-from collections import deque
-from contextlib import contextmanager
-from importlib.metadata import version
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyperf
+import structlog
 
 import nucleus_logging
+from benchmarks.report import Bar, Figure
+from benchmarks.subjects import (
+    BARE,
+    FILE,
+    NOTHING,
+    OURS,
+    QUEUE,
+    exception,
+    info,
+    server,
+    subject,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
-NOTHING, BARE, QUEUE, OURS = "nothing", "deque.append", "QueueHandler", "NucleusHandler"
-BAR = 0.5
-"""Ours may cost this much of what QueueHandler costs."""
-TOLERANCE = 1.15
-CALLS = 2000
-
-
-class Nothing(logging.Handler):
-    """The floor: all that logging itself does, and then nothing."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Forget the record."""
+INFO, STRUCTLOG, EXCEPTION = "logger.info", "structlog", "logger.exception, ten frames"
+CALLS = {INFO: 400, STRUCTLOG: 400, EXCEPTION: 20}
+"""Calls of a round, few enough for the worker to be busy with them for most of it."""
+MICROSECONDS = 1e6
 
 
-class Bare(logging.Handler):
-    """The least that any asynchronous handler must do; it keeps the last 10 000 records."""
+class Way(NamedTuple):
+    """What is measured: so many calls of a kind by a subject."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.kept: deque[logging.LogRecord] = deque(maxlen=10_000)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep the record."""
-        self.kept.append(record)
-
-
-class Subject(NamedTuple):
-    """One way of logging: its logger, and how to wait until its thread has nothing left to do."""
-
+    kind: str
     name: str
-    logger: logging.Logger
+    call: Callable[[int], object]
     settle: Callable[[], object]
 
 
-def main() -> int:
-    """Measure, print the table, and with `--check` hold ours against the bar."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=60, help="default: 60")
-    parser.add_argument("--json", type=Path, help="write pyperf's JSON there")
-    parser.add_argument("--check", action="store_true", help="fail if ours misses its bar")
-    options = parser.parse_args()
-    with subjects() as measured:
-        values = measure(measured, options.rounds)
-    benches = {name: benchmark(name, times) for name, times in values.items()}
-    if options.json is not None:
-        pyperf.BenchmarkSuite(list(benches.values())).dump(str(options.json), replace=True)
-    ratio = show(benches)
-    return 1 if options.check and ratio > BAR * TOLERANCE else 0
+def measure(rounds: int, peers: list[str]) -> tuple[list[Figure], list[Bar]]:
+    """Measure everything.
+
+    Args:
+        rounds: of each subject; one more warms up.
+        peers: further subjects.
+    """
+    with ways(peers) as measured:
+        values = timed(measured, rounds)
+    benches = {key: benchmark(" ".join(key), times) for key, times in values.items()}
+    figures = []
+    for (kind, name), bench in benches.items():
+        floor = benches[kind, NOTHING].median() if name != NOTHING else 0.0
+        added = [(value - floor) * MICROSECONDS for value in bench.get_values()]
+        what = f"{kind}: " + ("a call" if name == NOTHING else "added to a call")
+        figures.append(Figure(what, name, "µs", added))
+    return figures, bars(benches)
+
+
+def bars(benches: Mapping[tuple[str, str], pyperf.Benchmark]) -> list[Bar]:
+    """Hold ours against the standard library's."""
+
+    def added(kind: str, name: str) -> float:
+        return float(benches[kind, name].median() - benches[kind, NOTHING].median())
+
+    queue, file = added(INFO, QUEUE), added(EXCEPTION, FILE)
+    return [
+        Bar("added to logger.info, × QueueHandler's", added(INFO, OURS) / queue, 0.45),
+        Bar("added to a structlog call, × QueueHandler's", added(STRUCTLOG, OURS) / queue, 0.45),
+        Bar("added to logger.exception, × FileHandler's", added(EXCEPTION, OURS) / file, 1.2),
+    ]
 
 
 @contextmanager
-def subjects() -> Iterator[list[Subject]]:
-    """Set up every way of logging, and take it down again."""
-    waiting: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
-    listener = logging.handlers.QueueListener(waiting, Nothing())
-    with collector() as endpoint:
-        ours = nucleus_logging.NucleusHandler("benchmark", endpoint=endpoint)
-        listener.start()
-        try:
-            yield [
-                Subject(NOTHING, logger(NOTHING, Nothing()), lambda: None),
-                Subject(BARE, logger(BARE, Bare()), lambda: None),
-                Subject(
-                    QUEUE,
-                    logger(QUEUE, logging.handlers.QueueHandler(waiting)),
-                    lambda: drained(waiting),
-                ),
-                Subject(OURS, logger(OURS, ours), lambda: ours.client.flush(timeout=30)),
-            ]
-        finally:
-            listener.stop()
-            ours.client.close(timeout=5)
-
-
-def logger(name: str, handler: logging.Handler) -> logging.Logger:
-    """A logger with this handler and no other."""
-    one = logging.getLogger(f"benchmark.{name}")
-    one.setLevel(logging.INFO)
-    one.propagate = False
-    one.addHandler(handler)
-    return one
+def ways(peers: list[str]) -> Iterator[list[Way]]:
+    """Set up all that is measured, and take it down again."""
+    with ExitStack() as stack:
+        made: list[Way] = []
+        for kind, call, names in (
+            (INFO, info, (NOTHING, BARE, QUEUE, OURS, *peers)),
+            (EXCEPTION, exception, (NOTHING, FILE, OURS)),
+        ):
+            for name in names:
+                one = stack.enter_context(subject(name))
+                made.append(Way(kind, name, partial(call, one.logger), one.settle))
+        made += stack.enter_context(pipelines())
+        yield made
 
 
 @contextmanager
-def collector() -> Iterator[str]:
-    """A collector in a process of its own, so that it takes nothing from the caller's thread."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "nucleus_logging", "serve", "--port", "0"]
-        command += ["--db", str(Path(folder) / "collector.db")]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-            assert server.stdout is not None
-            try:
-                found = re.search(r"ws://[\w.:]+", server.stdout.readline())
-                assert found is not None, "the collector did not say where it is"
-                yield found[0]
-            finally:
-                server.terminate()
+def pipelines() -> Iterator[list[Way]]:
+    """structlog, with our processor and without."""
+    with tempfile.TemporaryDirectory() as folder, server() as url:
+        ours = nucleus_logging.NucleusProcessor("structlog", endpoint=url, spool=folder)
+
+        def call(processors: list[structlog.typing.Processor], calls: int) -> None:
+            log = structlog.wrap_logger(
+                structlog.ReturnLogger(),
+                processors=[structlog.processors.add_log_level, *processors, _render],
+                cache_logger_on_first_use=True,
+            ).bind()
+            for _ in range(calls):
+                log.info("user did", who="ada", what="play", track_id=4711, source="search")
+
+        yield [
+            Way(STRUCTLOG, NOTHING, partial(call, []), lambda: None),
+            Way(STRUCTLOG, OURS, partial(call, [ours]), lambda: ours.client.flush(30)),
+        ]
+        ours.client.close(5)
 
 
-def drained(waiting: queue.SimpleQueue[logging.LogRecord]) -> None:
-    """Wait until QueueHandler's listener has taken everything."""
-    while not waiting.empty():
-        time.sleep(0.001)
+def _render(
+    logger: object, name: str, event_dict: structlog.typing.EventDict
+) -> tuple[tuple[object, ...], dict[str, object]]:
+    return (), {}
 
 
-def measure(measured: list[Subject], rounds: int) -> dict[str, list[float]]:
-    """Seconds a call, for each subject one value a round; the first round only warms up."""
-    values: dict[str, list[float]] = {subject.name: [] for subject in measured}
+def timed(measured: list[Way], rounds: int) -> dict[tuple[str, str], list[float]]:
+    """Seconds of CPU a call, for each subject one value a round; the first round only warms up."""
+    values: dict[tuple[str, str], list[float]] = {(way.kind, way.name): [] for way in measured}
     for number in range(rounds + 1):
         # Rotated: nobody always runs in another's wake.
         turn = number % len(measured)
-        for subject in measured[turn:] + measured[:turn]:
-            seconds = log(subject.logger, CALLS) / CALLS
-            subject.settle()
+        for way in measured[turn:] + measured[:turn]:
+            calls = CALLS[way.kind]
+            started = time.thread_time()
+            way.call(calls)
+            seconds = (time.thread_time() - started) / calls
+            way.settle()
             if number:
-                values[subject.name].append(seconds)
+                values[way.kind, way.name].append(seconds)
     return values
-
-
-def log(logger: logging.Logger, calls: int) -> float:
-    """Seconds that so many typical calls take."""
-    extra = {"track_id": 4711, "source": "search", "premium": True}
-    started = pyperf.perf_counter()
-    for _ in range(calls):
-        logger.info("user %s did %s", "ada", "play", extra=extra)
-    return float(pyperf.perf_counter() - started)
 
 
 def benchmark(name: str, times: list[float]) -> pyperf.Benchmark:
     """The values as pyperf keeps them, with what it knows about the machine."""
-    metadata = {"name": name, "loops": CALLS, "unit": "second"}
-    return pyperf.Benchmark([pyperf.Run(times, metadata=metadata, collect_metadata=True)])
-
-
-def show(benches: dict[str, pyperf.Benchmark]) -> float:
-    """Print the table.
-
-    Returns:
-        What ours costs, as a part of what QueueHandler costs.
-    """
-    floor = benches[NOTHING].median()
-    costs = {name: bench.median() - floor for name, bench in benches.items()}
-    versions = f"Python {sys.version.split()[0]}, nucleus_logging {version('nucleus-logging')}"
-    print(f"{versions}; microseconds a call, median of {benches[OURS].get_nvalue()} rounds\n")
-    print("| handler | call | ± MAD | cost | of QueueHandler's |")
-    print("|---|---:|---:|---:|---:|")
-    for name, bench in benches.items():
-        print(
-            f"| {name} | {bench.median() * 1e6:.2f} | {bench.median_abs_dev() * 1e6:.2f}"
-            f" | {costs[name] * 1e6:.2f} | {costs[name] / costs[QUEUE]:.2f} |"
-        )
-    ratio = costs[OURS] / costs[QUEUE]
-    print(f"\nours costs {ratio:.2f} of QueueHandler; the bar is {BAR}")
-    return float(ratio)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    metadata = {"name": name, "unit": "second"}
+    return pyperf.Benchmark([pyperf.Run(times, metadata=metadata, collect_metadata=False)])

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import pyperf
 
 import nucleus_logging
-from benchmarks.caller import NOTHING, Nothing, benchmark, logger
+from benchmarks.caller import benchmark
+from benchmarks.subjects import NOTHING, Nothing, logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

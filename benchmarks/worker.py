@@ -18,7 +18,7 @@ from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 import nucleus_logging
-from benchmarks.caller import collector, logger
+from benchmarks.subjects import collector, logger
 
 if TYPE_CHECKING:
     import logging
