@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import os
 import signal
+import random
 import socket
 import subprocess
 import sys
@@ -109,9 +110,18 @@ def _accepts(port: int) -> bool:
 
 
 def free_port() -> str:
-    """A port of loopback that nobody uses now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return str(server.getsockname()[1])
+    """A port of loopback that nobody uses now.
+
+    It is not among those that the system itself gives away, to another server or to a connection,
+    until whoever asked for it has bound it.
+    """
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        try:
+            with socket.create_server(("127.0.0.1", port)):
+                return str(port)
+        except OSError:
+            continue
 
 
 def needs(*modules: str) -> pytest.MarkDecorator:
