@@ -97,5 +97,7 @@ def _in_parent() -> None:
 
 
 def _in_child() -> None:
+    global _finalizing
+    _finalizing = 0  # an ancestor may have had the same pid
     for client in list(_clients):
         client.after_fork_in_child()

@@ -179,7 +179,12 @@ OPTIONS: Mapping[str, Option] = _table(
         "where the journal is kept: True for the user's state directory, a path, or False for "
         "memory only",
     ),
-    Option("spool_limit", 64 * _MIB, checks.whole(_KIB, 2**50, "bytes"), "most bytes of journal"),
+    Option(
+        "spool_limit",
+        64 * _MIB,
+        checks.whole(_KIB, 2**50, "bytes"),
+        "most bytes of journal of one process",
+    ),
     Option(
         "spool_sync_level",
         logging.ERROR,
