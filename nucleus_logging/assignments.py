@@ -148,7 +148,7 @@ class Assignments:
         while at >= 0:
             begins = rfind(_OTHER, low, at) + 1 or low
             name = value[begins:at]
-            if low < at and (signed or not name.isdigit()) and harmless(name) is not False:
+            if harmless(name) is not False and low < at and (signed or not name.isdigit()):
                 ends = at - signed if value[at] in "ADad" else at
                 if self._secret(value, marks, max(low, ends - _AROUND), ends):
                     extent = _extent(value, ends, at + 1)

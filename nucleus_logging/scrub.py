@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SCRUBBED", "Scrubber"]
 
-_REMEMBERED = 4096  # short texts without secrets
-_SHORT = 128
+_REMEMBERED = 4096  # texts without secrets
+_LONG = 128
 
 
 class Scrubber:
@@ -64,8 +64,9 @@ class Scrubber:
         # one like /root not the end of some URL.
         before = r"(?<![\w.-])" if self._home.count(os.sep) < 2 else ""
         self._at_home = re.compile(before + re.escape(self._home) + r"(?![\w-]|\.\w)")
-        # Levels, names of loggers and of events, paths of files come again and again.
-        self._clean: set[str] = set()
+        # By hash. Levels, names of loggers and of events, paths of files come again and again, and
+        # so does all of a stack but its last line.
+        self._clean: set[int] = set()
 
     @property
     def asks(self) -> bool:
@@ -74,13 +75,13 @@ class Scrubber:
 
     def text(self, value: str) -> str:
         """Return the text without its secrets; mostly the very object when there are none."""
-        if value in self._clean:
+        if hash(value) in self._clean:
             return value
         scrubbed = self._scrubbed(value)
         if self._ask is not None:
             return self._asked(scrubbed)
         if scrubbed is value:
-            self._remember(value)
+            self._remember([value])
         return scrubbed
 
     def fields(self, fields: dict[str, str | int | float | bool], names: list[str]) -> list[str]:
@@ -97,20 +98,25 @@ class Scrubber:
             the names whose values have changed.
         """
         clean = self._clean
-        unsure = [name for name in names if fields[name] not in clean]
+        unsure = [name for name in names if hash(fields[name]) not in clean]
         if not unsure:
             return unsure
-        texts: list[str] = [fields[name] for name in unsure]  # type: ignore[misc]
-        together = "\n".join(texts)
+        looked_at: list[str] = [fields[name] for name in unsure]  # type: ignore[misc]
+        for at, text in enumerate(looked_at):
+            if len(text) > _LONG:
+                head, newline, last = text.rpartition("\n")
+                if newline and hash(head) in clean:
+                    looked_at[at] = last
+        together = "\n".join(looked_at)
         scrub = self._without_home if self._home and self._home in together else None
         if self._suspicious(together):
             scrub = self.text
         if scrub is None:
-            for text in texts:
-                self._remember(text)
+            self._remember(looked_at)
             return []
         changed = []
-        for name, text in zip(unsure, texts, strict=True):
+        for name in unsure:
+            text = fields[name]  # type: ignore[assignment]
             scrubbed = fields[name] = scrub(text)
             if scrubbed is not text:
                 changed.append(name)
@@ -121,12 +127,14 @@ class Scrubber:
             self._ask is not None or self._patterns or any_shape(value) or self._assigned.any(value)
         )
 
-    def _remember(self, value: str) -> None:
-        """Keep in mind that there is no secret in a text, if it may come again."""
-        if len(value) <= _SHORT:
-            if len(self._clean) >= _REMEMBERED:
-                self._clean.clear()
-            self._clean.add(value)
+    def _remember(self, values: list[str]) -> None:
+        """Keep in mind that there is no secret in some texts, or in all of them but a last line."""
+        if len(self._clean) >= _REMEMBERED:
+            self._clean.clear()
+        for value in values:
+            if len(value) > _LONG and "\n" in value:
+                value = value[: value.rfind("\n")]
+            self._clean.add(hash(value))
 
     def _scrubbed(self, value: str) -> str:
         value = self._assigned.scrubbed(value)

@@ -30,6 +30,20 @@ def test_what_is_remembered_is_bounded(scrubber: Scrubber) -> None:
     assert len(scrubber._clean) < 5000
 
 
+def test_a_stack_that_came_before_is_looked_at_in_its_last_line(scrubber: Scrubber) -> None:
+    """What is kept in mind of texts hides no secret, in whichever line it stands."""
+    frames = "Traceback (most recent call last):\n" + '  File "/srv/a.py", line 1, in f\n' * 9
+    for last in ("ValueError: 1", "ValueError: token=x", "ValueError: 2", "Bearer abcdef12"):
+        fields: dict[str, str | int | float | bool] = {"stack": frames + last, "level": "error"}
+        changed = scrubber.fields(fields, ["stack", "level"])
+        assert changed == (["stack"] if "=" in last or "Bearer" in last else [])
+        assert GONE in str(fields["stack"]) or not changed
+    fields = {"stack": frames + "    token=\n" + "ValueError"}
+    assert scrubber.fields(fields, ["stack"]) == ["stack"]
+    fields = {"stack": frames.replace("/srv", "token=x /srv") + "ValueError: 1"}
+    assert scrubber.fields(fields, ["stack"]) == ["stack"]
+
+
 class TestOptions:
     def test_further_patterns(self) -> None:
         """Patterns, as text or compiled, are taken out wherever they match."""
