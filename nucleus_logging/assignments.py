@@ -37,6 +37,12 @@ _MARKS = bytes(
     _SEPARATOR if one in b"=:" else _PART if chr(one) in _NAME_CHARACTERS else _OTHER
     for one in range(256)
 )
+#: The same text as words, with equals signs for separators.
+_WORDS = bytes(
+    ord("=") if mark == _SEPARATOR else one if mark == _PART else ord(" ")
+    for one, mark in enumerate(_MARKS)
+)
+_KEPT = 4096
 #: What a quoted text may begin with; "" at the end of the text, which is none.
 _OPENING = tuple("'\"bBuUrRfF\\&%")
 #: What may stand between a name and its separator.
@@ -98,10 +104,11 @@ class Assignments:
         names: which names are secret.
     """
 
-    __slots__ = ("_letters", "_names", "_own", "_second")
+    __slots__ = ("_harmless", "_letters", "_names", "_own", "_second")
 
     def __init__(self, names: SecretNames) -> None:
         self._names = names
+        self._harmless: set[bytes] = set()
         self._own = bool(names.keys)
         self._letters = any(not word.isascii() for key in names.keys for word in key)
         self._second = _SECOND | {key[1] for key in names.keys if len(key) > 1}
@@ -109,7 +116,11 @@ class Assignments:
     def any(self, value: str) -> bool:
         """Tell whether there may be one."""
         # Of what is searched for, single characters are much cheaper: they go first.
-        if ("=" in value or ":" in value) and next(self._assigned(value), None) is not None:
+        if (
+            ("=" in value or ":" in value)
+            and not self._all_harmless(value)
+            and next(self._assigned(value), None) is not None
+        ):
             return True
         if "," in value and next(self._paired(value), None) is not None:
             return True
@@ -132,6 +143,13 @@ class Assignments:
             made = _SAID.sub(rf"\1\2{SCRUBBED}\2", made)
         return value if made == value else made
 
+    def _all_harmless(self, value: str) -> bool:
+        """Tell whether all names before separators are known not to be secret."""
+        if "%" in value and "%3" in value:
+            return False
+        words = value.encode("latin-1", "replace").translate(_WORDS).split(b"=")
+        return self._harmless.issuperset([word.rpartition(b" ")[2] for word in words[:-1]])
+
     def _assigned(self, value: str) -> Iterator[tuple[int, int]]:
         """Find what stands behind ``name=``, ``name: ``, ``"name": ``, and the like."""
         # A byte for each character. No name that is looked for by default has other letters.
@@ -142,13 +160,13 @@ class Assignments:
             for sign in (b"%3D", b"%3d", b"%3A", b"%3a"):
                 raw = raw.replace(sign, b"%3=")
         marks = raw.translate(_MARKS)
-        harmless, find, rfind = self._names.known.get, marks.find, marks.rfind
+        harmless, find, rfind = self._harmless, marks.find, marks.rfind
         low = 0
         at = find(_SEPARATOR)
         while at >= 0:
             begins = rfind(_OTHER, low, at) + 1 or low
-            name = value[begins:at]
-            if harmless(name) is not False and low < at and (signed or not name.isdigit()):
+            name = raw[begins:at]
+            if name not in harmless and low < at and (signed or not name.isdigit()):
                 ends = at - signed if value[at] in "ADad" else at
                 if self._secret(value, marks, max(low, ends - _AROUND), ends):
                     extent = _extent(value, ends, at + 1)
@@ -187,19 +205,29 @@ class Assignments:
             first = value[low : begins - 1]
             return self._names.together(first[len(first.rstrip(_NAME_CHARACTERS)) :], word)
         if word not in _COLOURLESS:
+            if word not in self._second and before != "%":
+                self._remember(name)
             return False
         if others:
             return self._verdict(others.rpartition(".")[2])
         label = _LABEL.search(value[max(0, begins - _AROUND) : begins])
         return label is not None and self._verdict(label[1] or label[2])
 
+    def _remember(self, name: str) -> None:
+        """Keep in mind that a name is harmless, whatever stands before it."""
+        if len(name) > _SHORT or name[-1].isdigit() or not name.isascii():
+            return  # it may never come again
+        if name[0] in "nrt" and self._verdict(name[1:]):
+            return
+        if len(self._harmless) >= _KEPT:
+            self._harmless.clear()
+        self._harmless.add(name.encode())
+
     def _verdict(self, name: str) -> bool:
         verdict = self._names.known.get(name)
         if verdict is not None:
             return verdict
         if not self._own and _STEM.search(name.lower()) is None:
-            if 0 < len(name) <= _SHORT and not name[-1].isdigit():
-                self._names.remember(name, False)
             return False
         return self._names.secret(name) if len(name) <= _SHORT else self._names.judge(name)
 

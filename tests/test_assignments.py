@@ -132,6 +132,20 @@ def test_further_names_in_texts() -> None:
     assert own.scrubbed("пароль=5 ('пароль', 'x')") == "пароль=[scrubbed] ('пароль', '[scrubbed]')"
 
 
+def test_what_was_harmless_before_may_be_secret_elsewhere() -> None:
+    """Names are kept in mind, but for those that what stands before them makes secret."""
+    fresh = Assignments(SecretNames())
+    for text in ("key=5", "number: 5", "value=5", "id=5", "card=5", "napi_key=5", "code: 5"):
+        assert fresh.scrubbed(text) is text
+        assert not fresh.any(text)
+    for text in (
+        "api key=a", "card number: 5", 'name="token" value="5"', "session.id=5",
+        r"x\napi_key=5", "security code: 5",
+    ):  # fmt: skip
+        assert fresh.any(text)
+        assert GONE in fresh.scrubbed(text)
+
+
 def test_every_secret_word_has_a_stem() -> None:
     """The quick look at a name misses none."""
     for word in (*WORDS, *PAIRS, *WHOLE):
