@@ -104,11 +104,12 @@ class Assignments:
         names: which names are secret.
     """
 
-    __slots__ = ("_harmless", "_letters", "_names", "_own", "_second")
+    __slots__ = ("_alone", "_harmless", "_letters", "_names", "_own", "_second")
 
     def __init__(self, names: SecretNames) -> None:
         self._names = names
         self._harmless: set[bytes] = set()
+        self._alone: set[bytes] = set()
         self._own = bool(names.keys)
         self._letters = any(not word.isascii() for key in names.keys for word in key)
         self._second = _SECOND | {key[1] for key in names.keys if len(key) > 1}
@@ -160,13 +161,16 @@ class Assignments:
             for sign in (b"%3D", b"%3d", b"%3A", b"%3a"):
                 raw = raw.replace(sign, b"%3=")
         marks = raw.translate(_MARKS)
-        harmless, find, rfind = self._harmless, marks.find, marks.rfind
+        harmless, alone = self._harmless, self._alone
+        find, rfind = marks.find, marks.rfind
         low = 0
         at = find(_SEPARATOR)
         while at >= 0:
             begins = rfind(_OTHER, low, at) + 1 or low
             name = raw[begins:at]
-            if name not in harmless and low < at and (signed or not name.isdigit()):
+            if name in harmless or (name in alone and value[begins - 1 : begins] != " "):
+                pass
+            elif low < at and (signed or not name.isdigit()):
                 ends = at - signed if value[at] in "ADad" else at
                 if self._secret(value, marks, max(low, ends - _AROUND), ends):
                     extent = _extent(value, ends, at + 1)
@@ -201,27 +205,31 @@ class Assignments:
         if self._verdict(part):
             return True
         word = part.lower()
-        if before == " " and word in self._second:
+        colourless = word in _COLOURLESS
+        if colourless and others and self._verdict(others.rpartition(".")[2]):
+            return True
+        context = word in self._second or (colourless and not others)
+        if before != "%":
+            self._remember(name, self._alone if context else self._harmless)
+        return context and self._in_context(value, low, begins, word)
+
+    def _in_context(self, value: str, low: int, begins: int, word: str) -> bool:
+        """Tell whether what stands before makes a name secret: ``api key``, ``name=… value=``."""
+        if value[begins - 1 : begins] == " " and word in self._second:
             first = value[low : begins - 1]
             return self._names.together(first[len(first.rstrip(_NAME_CHARACTERS)) :], word)
-        if word not in _COLOURLESS:
-            if word not in self._second and before != "%":
-                self._remember(name)
-            return False
-        if others:
-            return self._verdict(others.rpartition(".")[2])
         label = _LABEL.search(value[max(0, begins - _AROUND) : begins])
         return label is not None and self._verdict(label[1] or label[2])
 
-    def _remember(self, name: str) -> None:
-        """Keep in mind that a name is harmless, whatever stands before it."""
+    def _remember(self, name: str, known: set[bytes]) -> None:
+        """Keep in mind that a name is harmless, whatever stands before it, or but for a word."""
         if len(name) > _SHORT or name[-1].isdigit() or not name.isascii():
             return  # it may never come again
         if name[0] in "nrt" and self._verdict(name[1:]):
             return
-        if len(self._harmless) >= _KEPT:
-            self._harmless.clear()
-        self._harmless.add(name.encode())
+        if len(known) >= _KEPT:
+            known.clear()
+        known.add(name.encode())
 
     def _verdict(self, name: str) -> bool:
         verdict = self._names.known.get(name)

@@ -142,8 +142,9 @@ def test_what_was_harmless_before_may_be_secret_elsewhere() -> None:
         "api key=a", "card number: 5", 'name="token" value="5"', "session.id=5",
         r"x\napi_key=5", "security code: 5",
     ):  # fmt: skip
-        assert fresh.any(text)
-        assert GONE in fresh.scrubbed(text)
+        for _ in range(2):
+            assert fresh.any(text)
+            assert GONE in fresh.scrubbed(text)
 
 
 def test_every_secret_word_has_a_stem() -> None:
