@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["apps", "error_groups", "stats"]
 
 _TOP = 12
+_CANDIDATES = 200  # of each run of steps, among which those of all are found
 _GROUPS = 200
 _COUNTED = 20_000  # events that a question may count in some 20 ms
 _END = 1 << 40  # minutes: after every date
@@ -124,7 +125,7 @@ class _Range:
             counted, values = self._events()
             for kind, name, count in self._connection.execute(
                 f"SELECT type, name, count(*) {counted} AND type <> 'heartbeat'"
-                " AND name IS NOT NULL GROUP BY 1, 2",
+                f" AND name IS NOT NULL GROUP BY 1, 2 ORDER BY 3 DESC, 2 LIMIT {_CANDIDATES}",
                 values,
             ):
                 counts[kind, name] = count
@@ -132,7 +133,8 @@ class _Range:
             for step, first, end in _runs(self._low, self._high, (HOUR, DAY)):
                 for kind, name, count in self._connection.execute(
                     "SELECT type, name, CAST(sum(count) AS BIGINT) FROM names"
-                    f" WHERE step = ? AND bucket >= ? AND bucket < ?{self._mine} GROUP BY 1, 2",
+                    f" WHERE step = ? AND bucket >= ? AND bucket < ?{self._mine} GROUP BY 1, 2"
+                    f" ORDER BY 3 DESC, 2 LIMIT {_CANDIDATES}",
                     (step, first, end, *self._app),
                 ):
                     counts[kind, name] += count

@@ -21,7 +21,7 @@ HOUR, DAY = 60, 1440  # minutes
 STEPS = (1, 10, HOUR, DAY)  # minutes, of counts by level and of sessions
 ACTIVE = (HOUR, 360, DAY)  # minutes, in which a user counts once
 FACETS = ("version", "platform", "language", "client")
-_NAMES = 1000  # of one app that are kept of an hour or a day; what is rarer comes later
+_NAMES = 500  # of one app that are kept of an hour or a day; what is rarer comes later
 
 _SLICE = "FROM events WHERE seq > ? AND seq <= ?"
 _NEW = f"{_SLICE} AND type <> 'heartbeat'"
