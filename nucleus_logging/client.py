@@ -40,7 +40,7 @@ _STORE_TIMEOUT = 0.001
 _LOOK_AGAIN = 0.1
 
 _clients: dict[tuple[str, str], Client] = {}
-_registry = threading.Lock()
+_registry = threading.RLock()
 
 
 class Client(Tracking):
@@ -128,7 +128,8 @@ class Client(Tracking):
         self.options = options
         self._exit_at: float | None = None
         self._rejected_so_far = 0
-        self._counting = threading.Lock()
+        # A signal handler may look while its thread does.
+        self._counting = threading.RLock()
         self._machine = Machine(
             options, self._intake, self._ring, self._alert, self._answered, before
         )
@@ -287,7 +288,7 @@ class Client(Tracking):
     def after_fork_in_child(self) -> None:
         """Make everything anew; what is queued and connected is the parent's."""
         global _registry
-        _registry = threading.Lock()  # a thread that is not here may have held the parent's
+        _registry = threading.RLock()  # a thread that is not here may have held the parent's
         self._machine.worker.abandon()
         self._intake.begin()
         self._intake.inherit(self._machine.encoder.prefix)
