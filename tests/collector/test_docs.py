@@ -105,7 +105,7 @@ def curl(url: str) -> str:
         return text
 
 
-@pytest.mark.parametrize("command", ["serve", "ship", "tail", "export"])
+@pytest.mark.parametrize("command", ["serve", "store", "ship", "tail", "export"])
 def test_every_option_is_told(command: str) -> None:
     """No option of a command is missing from its part of the page."""
     parser = argparse.ArgumentParser()

@@ -91,6 +91,10 @@ class Cluster:
         """What `--stream` takes."""
         return "nats://" + ",".join(f"{one.host}:{one.port}" for one in self.nodes)
 
+    @property
+    def _servers(self) -> list[str]:
+        return [f"nats://{one.host}:{one.port}" for one in self.nodes]
+
     def start(self) -> None:
         """Start every node, and wait until JetStream answers."""
         for node in self.nodes:
@@ -147,7 +151,7 @@ class Cluster:
     async def _take(self, subject: str, count: int) -> None:
         import nats
 
-        client = await nats.connect(self.url.removeprefix("nats://").split(","))
+        client = await nats.connect(self._servers)
         inbox = client.new_inbox()
         subscription = await client.subscribe(inbox)
         await client.publish(subject, str(count).encode(), reply=inbox)
@@ -164,7 +168,7 @@ class Cluster:
 
         try:
             client = await nats.connect(
-                self.url.removeprefix("nats://").split(","),
+                self._servers,
                 error_cb=quiet,
                 max_reconnect_attempts=1,
                 connect_timeout=1,
