@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from nucleus_logging.events import Capture, Encoder
     from nucleus_logging.journal import Journal
+    from nucleus_logging.segment import Segment
     from nucleus_logging.session import Session
 
 
@@ -48,9 +49,10 @@ class Carrying:
             journal is full and the oldest must not give way, they are dropped and counted.
         """
         journal = self.journal
-        if self.journal.options.overflow != "drop_oldest" and not self._wait_for_room():
-            for _ in items:
+        if not self._wait_for_room():
+            for item in items:
                 self._overfull.add()
+                _leave(item)
             return True
         segment = journal.enter()
         if segment is None:
@@ -77,16 +79,18 @@ class Carrying:
                 one.kept_in(segment)
             segment.carried.extend(numbers)
             for item in items:
-                if isinstance(item, Event) and item.segment not in (None, segment):
-                    item.segment.moved.append(item.id)
+                _leave(item, segment)
             return True
         finally:
             segment.leave()
 
     def write_now(self, event: Event, session: Session, release: Callable[[Event], None]) -> None:
-        """Store an event before its logging call returns, then let ``release`` queue it."""
+        """Store an event before its logging call returns, then let ``release`` queue it.
+
+        When the journal is full and the oldest must not give way, it is only queued.
+        """
         journal = self.journal
-        segment = journal.enter()
+        segment = None if self._refuses() else journal.enter()
         if segment is None:
             release(event)
             return
@@ -114,13 +118,21 @@ class Carrying:
             begun.append(session)
         lines.append(closing_line(event.core))
 
+    def _refuses(self) -> bool:
+        return self.journal.options.overflow != "drop_oldest" and self.journal.full()
+
     def _wait_for_room(self) -> bool:
-        patience = (
-            self.journal.options.block_timeout if self.journal.options.overflow == "block" else 0.0
-        )
+        options = self.journal.options
+        patience = options.block_timeout if options.overflow == "block" else 0.0
         end = time.monotonic() + patience
-        while self.journal.full():
+        while self._refuses():
             if time.monotonic() >= end:
                 return False
             time.sleep(0.001)
         return True
+
+
+def _leave(item: Capture | Event, new: Segment | None = None) -> None:
+    """Note that the segment in which an item was, if any but the new one, needs it no more."""
+    if isinstance(item, Event) and item.segment not in (None, new):
+        item.segment.moved.append(item.id)

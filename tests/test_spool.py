@@ -339,6 +339,30 @@ def test_a_newest_event_gives_way_to_a_full_journal(collector: Collector, spool:
     assert len(found) == 3000 - sum(client.stats().dropped.values())
 
 
+@pytest.mark.parametrize("overflow", ["drop_newest", "block"])
+def test_errors_and_a_full_journal(tmp_path: Path, overflow: str) -> None:
+    """An error that its caller has written is sent or counted as dropped, not both; and written
+    is none while the journal is full."""
+    given = {"overflow": overflow, "block_timeout": 0, "queue_size": 4, "spool_limit": 4096}
+    with queue(tmp_path, **given) as one:
+        one.maker.session.safe = True
+        first = one.maker.events(6)
+        one.turn(first)
+        errors: list[Event] = []
+        for _ in range(30):
+            event = one.maker.event(kind="error", text="x" * 200)
+            one.spool.write_now(event, one.maker.session, errors.append)
+        assert 4096 < one.journal.size < 4096 + 500
+        assert errors[0].segment is not None
+        assert errors[-1].segment is None
+        carry(one, errors)
+        one.turn()
+        one.deliver()
+        assert one.sent == ids(first)
+        assert one.counted() == 36
+        assert one.delivery.dropped == {"spool_full": 30}
+
+
 def test_an_init_that_two_have_stored(tmp_path: Path) -> None:
     """A session's init that a caller wrote when the worker had it already is sent once."""
     with queue(tmp_path, queue_size=5) as one:
