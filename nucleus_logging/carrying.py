@@ -51,8 +51,9 @@ class Carrying:
         journal = self.journal
         if not self._wait_for_room():
             for item in items:
-                self._overfull.add()
-                _leave(item)
+                if not _back(item):
+                    self._overfull.add()
+                    _leave(item)
             return True
         segment = journal.enter()
         if segment is None:
@@ -63,6 +64,8 @@ class Carrying:
             numbers: list[int] = []
             for item in list(items):
                 if isinstance(item, Event):
+                    if _back(item):
+                        continue
                     event, session = item, item.session
                 else:
                     encoded, session = self._encoder.encode(item), item[1]
@@ -130,6 +133,11 @@ class Carrying:
                 return False
             time.sleep(0.001)
         return True
+
+
+def _back(item: Capture | Event) -> bool:
+    """Tell whether an item has been read back by now, from the segment that held it."""
+    return isinstance(item, Event) and item.segment is not None and item.segment.read
 
 
 def _leave(item: Capture | Event, new: Segment | None = None) -> None:

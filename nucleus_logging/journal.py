@@ -367,6 +367,7 @@ class Journal:
             self.stored(event, segment)
             events.append(event)
         segment.unread = 0
+        segment.read = True
         return sorted(events, key=BY_NUMBER)
 
     def refuse(self, event: Event) -> None:

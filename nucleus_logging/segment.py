@@ -48,6 +48,7 @@ class Segment:
         carried: numbers of events that callers have put here alone, not yet in ``unread``.
         finished: ids that need it no more, not written yet; ``acknowledged``: written ones.
         moved: ids that callers have put elsewhere since, not yet in ``finished``.
+        read: all that was in it has come back into memory.
         dirty: something in it waits for ``fsync``.
         adopted: another process wrote it; ``written``: when it last did, seconds since 1970.
     """
@@ -66,6 +67,7 @@ class Segment:
         "low",
         "moved",
         "path",
+        "read",
         "sealed",
         "size",
         "torn",
@@ -87,6 +89,7 @@ class Segment:
         self.held = 0
         self.unread = 0
         self.low = 0
+        self.read = False
         self.carried: deque[int] = deque()
         self.finished: list[str] = []
         self.moved: deque[str] = deque()

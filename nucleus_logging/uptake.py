@@ -210,7 +210,9 @@ class Uptake:
             event: Event | None = item
             session = item.session
             item.session = None
-            if item.segment is not None:
+            if item.segment is not None and item.segment.read:
+                event = None  # it has come back from there
+            elif item.segment is not None:
                 item.segment.held += 1
         else:
             event, session = self._encoder.encode(item) if item[3] else None, item[1]

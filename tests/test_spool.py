@@ -8,13 +8,18 @@ import shutil
 import subprocess
 import threading
 from contextlib import contextmanager
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
 
+from nucleus_logging.buffer import Buffer
 from nucleus_logging.client import Client
 from nucleus_logging.delivery import Delivery
+from nucleus_logging.diagnostics import Diagnostics
 from nucleus_logging.spool import STORE_AFTER, Spool
+from nucleus_logging.uptake import Uptake
+from nucleus_logging.volume import Volume
 from tests.applications import Application, arrived, deliver, files
 from tests.journals import Maker, journal, options
 from tests.tools import MS, wait_until
@@ -49,6 +54,7 @@ class Queue:
         self.spool = Spool(
             resolved, self.maker.encoder, self.delivery, self.journal, lambda: self.maker.session
         )
+        self.volume = Volume(resolved, Diagnostics(False), lambda: self.now, Random())
         self.now = 100.0
         self.admission = 0
         self.sent: list[str] = []
@@ -337,6 +343,28 @@ def test_a_newest_event_gives_way_to_a_full_journal(collector: Collector, spool:
     found = arrived(collector)
     assert found[:20] == list(range(20))
     assert len(found) == 3000 - sum(client.stats().dropped.values())
+
+
+def test_an_error_read_back_before_it_was_taken_up(tmp_path: Path) -> None:
+    """One that stands in a segment which is read while it is in the buffer still is one event."""
+    with queue(tmp_path, queue_size=4, overflow="drop_newest") as one:
+        one.maker.session.safe = True
+        first = one.maker.events(6)
+        one.turn(first)
+        errors: list[Event] = []
+        for _ in range(3):
+            event = one.maker.event(kind="error")
+            one.spool.write_now(event, one.maker.session, errors.append)
+        one.deliver()
+        assert one.sent == ids([*first, *errors])
+        carry(one, errors[:1])
+        buffer = Buffer(one.spool.options, lambda: None)
+        buffer.captures.extend(errors[1:])
+        given = (buffer, one.maker.encoder, one.delivery, one.volume, Diagnostics(False))
+        Uptake(*given, lambda items: None).take(one.now, one.spool, everything=True)
+        one.deliver()
+        assert len(one.sent) == one.counted() == 9
+        assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("overflow", ["drop_newest", "block"])
