@@ -28,6 +28,7 @@ _FRAME = re.compile(r'^ +(?:\| +)?File "(.+)", line (\d+), in (.+)$', re.MULTILI
 _RAISED = re.compile(r"(?:[A-Za-z_]\w*\.)*(?:<locals>\.)?[A-Za-z_]\w*(?=:|$)")
 _WHOLE = 16  # times `limit`: as much of a text is looked at
 _CHAIN = 64
+_DEEP = 4  # groups within groups
 
 
 def rendered_fields(value: object, limit: int) -> tuple[str | None, dict[str, Scalar]]:
@@ -37,9 +38,10 @@ def rendered_fields(value: object, limit: int) -> tuple[str | None, dict[str, Sc
         value: a printed traceback, or structlog's dicts.
         limit: bytes of ``stack``; a longer one is cut in its middle.
     """
-    if isinstance(value, (list, tuple)) and value and isinstance(value[0], Mapping):
-        value = _printed(value)
     fields: dict[str, Scalar] = {}
+    if isinstance(value, (list, tuple)) and value and isinstance(value[0], Mapping):
+        stack_text(_printed(list(value)), limit, fields)
+        return _read(_printed([value[0]], _DEEP), fields)
     return _read(stack_text(value, limit, fields), fields)
 
 
@@ -82,7 +84,7 @@ def _taken_apart(printed: str) -> tuple[str, str]:
     return ".".join(parts[:first]) or "builtins", ".".join(parts[first:])
 
 
-def _printed(chain: list[object] | tuple[object, ...]) -> str:
+def _printed(chain: list[object], depth: int = 0) -> str:
     """Print what structlog gives as dicts, the last exception first, as Python does."""
     pieces: list[str] = []
     link = ""
@@ -95,11 +97,17 @@ def _printed(chain: list[object] | tuple[object, ...]) -> str:
         pieces += [
             f'  File "{frame.get("filename")}", line {frame.get("lineno")},'
             f" in {frame.get('name')}\n"
-            for frame in stack.get("frames") or ()
+            for frame in _row(stack.get("frames"))
             if isinstance(frame, Mapping)
         ]
-        said = [text(stack.get("exc_value") or ""), *map(text, stack.get("exc_notes") or ())]
+        said = [text(stack.get("exc_value") or ""), *map(text, _row(stack.get("exc_notes")))]
         pieces.append(f"{text(stack.get('exc_type') or '')}: " + "\n".join(said))
-        for members in (stack.get("exceptions") or ())[:GROUP]:
-            pieces.append("\n  | " + _printed(members).replace("\n", "\n  | "))
+        for members in _row(stack.get("exceptions"))[:GROUP] if depth < _DEEP else ():
+            printed = _printed(_row(members), depth + 1)
+            pieces.append("\n  | " + printed.replace("\n", "\n  | "))
     return "".join(pieces)
+
+
+def _row(value: object) -> list[object]:
+    """Return the elements of what ought to be a list."""
+    return list(value) if isinstance(value, (list, tuple)) else []

@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from nucleus_logging.intake import CURRENT_USER
+from nucleus_logging.naming import MAX_NAME
 from nucleus_logging.payload import flatten
 from nucleus_logging.stack import exception_name
 from nucleus_logging.texts import text
@@ -123,6 +124,8 @@ class Tracking:
         if payload:
             fields = {}
             flatten(_items(payload), fields, self._intake.limits)
+        if len(name) > MAX_NAME:
+            fields = {**(fields or {}), "truncated": True}
         self._intake.put_whole(kind, name, fields, time.time())
 
 

@@ -49,6 +49,14 @@ class TestEvents:
             client.track(name)
         assert names(collector, client) == ["log:init", "log:error:x", "log:nucleus:y"]
 
+    def test_long_names(self, client: Client, collector: Collector) -> None:
+        """A name that was cut says so, since no message tells the rest of it."""
+        client.track("x" * 201, {"a": 1})
+        client.page("x" * 200)
+        event, view = stored(collector, client)
+        assert (event.name, event.payload) == ("x" * 200, {"a": 1, "truncated": True})
+        assert view.payload == {}
+
     def test_track_error(self, client: Client, collector: Collector) -> None:
         """An error with its stack, named by its class or as one likes, with device facts."""
         try:

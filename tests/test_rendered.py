@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import structlog
 from structlog.processors import (
+    CallsiteParameter,
     CallsiteParameterAdder,
     EventRenamer,
     StackInfoRenderer,
@@ -88,10 +89,7 @@ class TestFields:
     def test_what_is_no_traceback_is_kept(self) -> None:
         """There is nothing to be told of it but itself."""
         for value in ("boom", "", 7, ["x"], [{}], [{"frames": 3}], [{"exceptions": {1: 2}}]):
-            try:
-                name, fields = rendered_fields(value, 9999)
-            except TypeError:
-                continue  # the way in tells the rest of the event then
+            name, fields = rendered_fields(value, 9999)
             assert name in (None, "")
             assert "line" not in fields
 
@@ -117,6 +115,17 @@ class TestFields:
         name, fields = rendered_fields(printed, 9999)
         assert name == "ExceptionGroup"
         assert (fields["function"], fields["line"]) == ("run", 5)
+
+    def test_groups_as_dicts(self) -> None:
+        """Their first members are told, to some depth."""
+        group: dict[str, Any] = {"exc_type": "Group", "exc_value": "two", "exceptions": []}
+        one = {"exc_type": "ValueError", "exc_value": "1", "frames": [{"filename": "x.py"}]}
+        group["exceptions"] = [[one], [group]] + [[one]] * 50
+        name, fields = rendered_fields([group], 10**6)
+        assert name == "Group"
+        printed = str(fields["stack"])
+        assert "  | ValueError: 1" in printed
+        assert printed.count("Group: two") == 5
 
 
 class TestStructlog:
@@ -170,7 +179,8 @@ class TestStructlog:
 
     def test_call_site(self) -> None:
         """What CallsiteParameterAdder adds is told like anything else."""
-        event = self.logged([CallsiteParameterAdder()], lambda log: log.info("x"))
+        add = CallsiteParameterAdder([CallsiteParameter.FILENAME, CallsiteParameter.LINENO])
+        event = self.logged([add], lambda log: log.info("x"))
         assert event["payload"]["filename"] == "test_rendered.py"
 
     def test_behind_the_renderer(self) -> None:
