@@ -8,6 +8,7 @@ Called by: ``cli``.
 
 from __future__ import annotations
 
+import functools
 import signal
 import sys
 import time
@@ -67,21 +68,14 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     report = Report()
     acknowledged = Acknowledged(handler.client, arguments.give_up, report.waiting)
-    opened: list[_Shipment] = []
+    files = _Files(
+        arguments, functools.partial(_Shipment, arguments, handler, acknowledged), report
+    )
     status = 0
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with report:
-            _open_all(opened, arguments, handler, acknowledged, report)
-            shipments = list(opened)
-            status = 1 if len(shipments) < len(arguments.files) else 0
-            while shipments:
-                states = [(one, one.step()) for one in shipments]
-                if any(state is None for _, state in states):
-                    status = 1
-                shipments = [one for one, state in states if state is not None and state != "done"]
-                if shipments and all(state == "idle" for _, state in states):
-                    time.sleep(_IDLE_SECONDS)
+            status = files.send()
             acknowledged.wait()
     except GaveUpError as error:
         report.say(f"nucleus-logging ship: {error}; run it again to go on")
@@ -89,23 +83,78 @@ def run(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         status = 130
     finally:
-        for one in opened:
-            one.close()
+        files.close()
         acknowledged.stop()
         handler.client.close(0)
     report.summarise(handler.client.stats())
     return status
 
 
+class _Files:
+    """All files, each sent some entries in turn.
+
+    Args:
+        arguments: the command's.
+        begin: makes the shipment of one file.
+        report: what the user sees.
+    """
+
+    def __init__(
+        self,
+        arguments: argparse.Namespace,
+        begin: Callable[[Report, str], _Shipment],
+        report: Report,
+    ) -> None:
+        self._begin, self._report = begin, report
+        self._follow = arguments.follow
+        self._waiting: list[str] = list(arguments.files)
+        self._opened: list[_Shipment] = []
+        self._failed = False
+
+    def send(self) -> int:
+        """Send until nothing is left; 1 when something could not be read."""
+        going: list[_Shipment] = []
+        while True:
+            going += self._begun()
+            if not (going or self._waiting):
+                return int(self._failed)
+            states = [(one, one.step()) for one in going]
+            self._failed = self._failed or any(state is None for _, state in states)
+            going = [one for one, state in states if state is not None and state != "done"]
+            if all(state == "idle" for _, state in states):
+                time.sleep(_IDLE_SECONDS)
+
+    def close(self) -> None:
+        """Close them."""
+        for one in self._opened:
+            one.close()
+
+    def _begun(self) -> list[_Shipment]:
+        """Those that can be begun now; one to be followed may come later."""
+        names, self._waiting = self._waiting, []
+        begun = []
+        for name in names:
+            try:
+                begun.append(self._begin(self._report, name))
+            except (OSError, EOFError, zlib.error) as error:
+                if self._follow and isinstance(error, FileNotFoundError):
+                    self._waiting.append(name)
+                    continue
+                self._failed = True
+                self._report.say(f"nucleus-logging ship: cannot read {name}: {error}")
+        self._opened += begun
+        return begun
+
+
 class _Shipment:
     """One file on its way.
 
     Args:
-        name: the file, or ``-``.
         arguments: the command's.
         handler: takes the records.
         acknowledged: tells when they have arrived.
         report: what the user sees.
+        name: the file, or ``-``.
 
     Raises:
         OSError: the file cannot be read.
@@ -113,11 +162,11 @@ class _Shipment:
 
     def __init__(
         self,
-        name: str,
         arguments: argparse.Namespace,
         handler: NucleusHandler,
         acknowledged: Acknowledged,
         report: Report,
+        name: str,
     ) -> None:
         self._name, self._handler, self._report = name, handler, report
         self._acknowledged = acknowledged
@@ -180,17 +229,3 @@ class _Shipment:
             self._report.reached(self._name, position, size, count)
 
         return passed
-
-
-def _open_all(
-    opened: list[_Shipment],
-    arguments: argparse.Namespace,
-    handler: NucleusHandler,
-    acknowledged: Acknowledged,
-    report: Report,
-) -> None:
-    for name in arguments.files:
-        try:
-            opened.append(_Shipment(name, arguments, handler, acknowledged, report))
-        except (OSError, EOFError, zlib.error) as error:
-            report.say(f"nucleus-logging ship: cannot read {name}: {error}")

@@ -120,10 +120,12 @@ def test_lines_that_cannot_be_read(collector: Collector, tmp_path: Path) -> None
 
 def test_follow(collector: Collector, tmp_path: Path) -> None:
     """A growing file is followed through rotation and truncation; an interrupt ends it."""
-    log = tmp_path / "app.jsonl"
-    log.write_text(lines(0, 2))
-    process = start("--app-id", "shop", "--endpoint", collector.url, "--follow", log)
+    log, late = tmp_path / "app.jsonl", tmp_path / "late.jsonl"
+    log.write_text(lines(0, 1))
+    process = start("--app-id", "shop", "--endpoint", collector.url, "--follow", log, late)
     try:
+        wait_until(lambda: len(stored(collector)) == 1)
+        late.write_text(lines(1, 2))  # its writer had not begun
         wait_until(lambda: len(stored(collector)) == 2)
         with log.open("a") as more:
             more.write(lines(2, 4))
