@@ -302,6 +302,10 @@ class TestDetail:
         page.goto("about:blank")
         page.goto(link)
         page.locator(".detail h2", has_text="n1").wait_for()
+        visit(page, collector, "?event=4711")
+        page.get_by_text("This event is not here any more").wait_for()
+        page.get_by_role("button", name="Close").click()
+        assert in_address(page) == {}
 
 
 class TestErrors:

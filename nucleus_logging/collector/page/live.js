@@ -10,13 +10,18 @@ import { List } from "./list.js";
 
 export function Live({ url, go, feed, figures, paused, actions }) {
   const [opened, setOpened] = useState(null);
+  const [gone, setGone] = useState(false);
   const [scrolled, setScrolled] = useState(false);
 
   // A link names its event by number; it need not be among those in view.
   useEffect(() => {
+    setGone(false);
     if (!url.event) setOpened(null);
     else if (!opened || opened.seq !== Number(url.event)) {
-      ask("events", { seq: url.event }).then((found) => setOpened(found.events[0] || null), () => {});
+      ask("events", { seq: url.event }).then(({ events }) => {
+        setOpened(events[0] || null);
+        setGone(!events.length);
+      }, () => {});
     }
   }, [url.event]);
 
@@ -67,6 +72,8 @@ export function Live({ url, go, feed, figures, paused, actions }) {
       ${opened && html`
         <${Detail} event=${opened} filter=${url.filter} go=${go} actions=${actions}
           onClose=${() => select(null)} onSelect=${select} />`}
+      ${gone && html`<aside class="detail" aria-label="Event"><header><h2>This event is not here any more</h2>
+        <button class="icon" aria-label="Close" onClick=${() => select(null)}>×</button></header></aside>`}
     </main>`;
 }
 
