@@ -268,7 +268,8 @@ def idle(seconds: str) -> list[float]:
         time.sleep(2.0)
         before, began = _switches(), time.process_time()
         time.sleep(float(seconds))
-        return [_switches() - before, (time.process_time() - began) * 1e3]
+        took = time.process_time() - began
+        return [_switches() - before, took * 1e3]
 
 
 def _switches() -> float:

@@ -40,7 +40,7 @@ from nucleus_logging.values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
     from nucleus_logging.options import Options
     from nucleus_logging.scrub import Scrubber
@@ -164,6 +164,7 @@ def clean(  # noqa: C901 (inlined: it runs for every field of every event)
     """
     out: dict[str, Scalar] = {}
     harmless: Mapping[str, bool] = _NAMES if scrubber is None else scrubber.known
+    known: Container[object] = () if scrubber is None else scrubber.harmless
     texts: list[str] = []
     longest = limits.max_string
     most = limits.max_keys
@@ -185,7 +186,8 @@ def clean(  # noqa: C901 (inlined: it runs for every field of every event)
             if not value.isascii() or len(value) > longest:  # type: ignore[union-attr, arg-type]
                 value, shortened = _repaired(key, value, limits)  # type: ignore[arg-type]
                 cut = cut or shortened
-            texts.append(key)
+            if hash(value) not in known:
+                texts.append(key)
         elif kind is int:
             if not -LONG_INTEGER < value < LONG_INTEGER:  # type: ignore[operator]
                 value = _integer(value, scrubber)  # type: ignore[arg-type]
@@ -201,7 +203,7 @@ def clean(  # noqa: C901 (inlined: it runs for every field of every event)
             del out[key]
         cut = True
         texts = [key for key in texts if key in out]
-    if scrubber is not None:
+    if scrubber is not None and texts:
         for key in scrubber.fields(out, texts):
             out[key], shortened = _repaired(key, str(out[key]), limits)
             cut = cut or shortened

@@ -42,7 +42,7 @@ class Scrubber:
         re.error: if a pattern is none.
     """
 
-    __slots__ = ("_ask", "_assigned", "_at_home", "_clean", "_home", "_patterns", "key", "known")
+    __slots__ = ("_ask", "_assigned", "_at_home", "_home", "_patterns", "harmless", "key", "known")
 
     def __init__(
         self,
@@ -64,9 +64,10 @@ class Scrubber:
         # one like /root not the end of some URL.
         before = r"(?<![\w.-])" if self._home.count(os.sep) < 2 else ""
         self._at_home = re.compile(before + re.escape(self._home) + r"(?![\w-]|\.\w)")
-        # By hash. Levels, names of loggers and of events, paths of files come again and again, and
-        # so does all of a stack but its last line.
-        self._clean: set[int] = set()
+        #: Texts without secrets, by hash. Levels, names of loggers and of events, paths of files
+        #: come again and again, and so does all of a stack but its last line. ``payload.clean``
+        #: reads it.
+        self.harmless: set[int] = set()
 
     @property
     def asks(self) -> bool:
@@ -75,7 +76,7 @@ class Scrubber:
 
     def text(self, value: str) -> str:
         """Return the text without its secrets; mostly the very object when there are none."""
-        if hash(value) in self._clean:
+        if hash(value) in self.harmless:
             return value
         scrubbed = self._scrubbed(value)
         if self._ask is not None:
@@ -97,15 +98,14 @@ class Scrubber:
         Returns:
             the names whose values have changed.
         """
-        clean = self._clean
-        unsure = [name for name in names if hash(fields[name]) not in clean]
+        unsure = [name for name in names if hash(fields[name]) not in self.harmless]
         if not unsure:
             return unsure
         looked_at: list[str] = [fields[name] for name in unsure]  # type: ignore[misc]
         for at, text in enumerate(looked_at):
             if len(text) > _LONG:
                 head, newline, last = text.rpartition("\n")
-                if newline and hash(head) in clean:
+                if newline and hash(head) in self.harmless:
                     looked_at[at] = last
         together = "\n".join(looked_at)
         scrub = self._without_home if self._home and self._home in together else None
@@ -129,12 +129,12 @@ class Scrubber:
 
     def _remember(self, values: list[str]) -> None:
         """Keep in mind that there is no secret in some texts, or in all of them but a last line."""
-        if len(self._clean) >= _REMEMBERED:
-            self._clean.clear()
+        if len(self.harmless) >= _REMEMBERED:
+            self.harmless.clear()
         for value in values:
             if len(value) > _LONG and "\n" in value:
                 value = value[: value.rfind("\n")]
-            self._clean.add(hash(value))
+            self.harmless.add(hash(value))
 
     def _scrubbed(self, value: str) -> str:
         value = self._assigned.scrubbed(value)

@@ -252,6 +252,9 @@ class Spool(Carrying):
         on_disk = self.journal.backlog()
         if on_disk is None or not self._delivery.has_room():
             return False
+        # A whole segment comes at once: not before what is here will soon be gone.
+        if self._delivery.waiting > 2 * self.options.max_in_flight:
+            return False
         # Equal, when a caller has carried what he had written before into another segment.
         return not self._returning or on_disk <= self._returning[0].number
 

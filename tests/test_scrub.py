@@ -27,7 +27,7 @@ def test_what_is_remembered_is_bounded(scrubber: Scrubber) -> None:
     """A million different texts do not fill the memory."""
     for number in range(10_000):
         assert scrubber.text(f"text {number}") == f"text {number}"
-    assert len(scrubber._clean) < 5000
+    assert len(scrubber.harmless) < 5000
 
 
 def test_a_stack_that_came_before_is_looked_at_in_its_last_line(scrubber: Scrubber) -> None:
