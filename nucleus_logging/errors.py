@@ -70,12 +70,16 @@ class HandshakeError(TransportError):
         status: The HTTP status that came instead, or None when what came was
             not HTTP. A status means that this path is refused, which is no
             outage (PROTOCOL: "Where we send it").
+        retry_after: Seconds that the server asks to wait, None when it does not.
     """
 
-    def __init__(self, message: str, status: int | None = None) -> None:
-        # Both go to `args`, from which pickle and copy rebuild the error.
-        super().__init__(message, status)
+    def __init__(
+        self, message: str, status: int | None = None, retry_after: float | None = None
+    ) -> None:
+        # All go to `args`, from which pickle and copy rebuild the error.
+        super().__init__(message, status, retry_after)
         self.status = status
+        self.retry_after = retry_after
 
     def __str__(self) -> str:
         return str(self.args[0])

@@ -226,6 +226,9 @@ class Link:
             self._cuts = 0
         if another or isinstance(error, Aborted):
             self.backoff.forgive()
+        elif isinstance(error, HandshakeError) and error.retry_after:
+            self.backoff.forgive()
+            self.backoff.failed(now, error.retry_after)
         elif late and self.backoff.ready_at:
             # It took longer than the pause that was reckoned with: a pause it shall be.
             self.backoff.forgive()

@@ -58,9 +58,9 @@ class TestHandshakeError:
 
     def test_copies_keep_the_status(self) -> None:
         """Copies and pickles keep the status."""
-        error = errors.HandshakeError("refused", 403)
-        assert copy.copy(error).status == 403
-        assert pickle.loads(pickle.dumps(error)).status == 403
+        error = errors.HandshakeError("refused", 503, 7.0)
+        for same in (copy.copy(error), pickle.loads(pickle.dumps(error))):
+            assert (same.status, same.retry_after) == (503, 7.0)
 
     def test_no_status(self) -> None:
         """An answer that was not HTTP has no status."""

@@ -197,6 +197,22 @@ class TestPaths:
             assert [one.head.path for one in server.connections] == [FIRST, SECOND]
             assert "404" in str(client.stats().last_error)
 
+    def test_retry_after(self) -> None:
+        """A server that refuses all paths and asks for a pause gets it."""
+        refused: list[float] = []
+
+        def busy(connection: Any) -> None:
+            refused.append(time.monotonic())
+            steps.Refuse(503, {"Retry-After": "1"})(connection)
+
+        with FaultyServer([busy, busy, steps.Accept()]) as server:
+            client = client_of(server, transport="websocket")
+            client.track("one")
+            server.wait_for(lambda s: len(refused) == 2)
+            assert client.flush(20_000 * MS)
+            assert time.monotonic() - refused[1] >= 0.9
+            assert len(server.connections) == 3
+
     def test_path_that_acknowledges_nothing(self) -> None:
         """A path that takes events and acknowledges none is given up after ``ack_timeout``."""
         paths = {FIRST: steps.Accept(steps.Never()), SECOND: steps.Accept()}

@@ -113,6 +113,21 @@ class TestConnect:
             assert str(status) in str(caught.value)
             assert len(server.connections) == 1
 
+    @pytest.mark.parametrize("name", ["Retry-After", "retry-after"])
+    def test_asked_to_wait(self, name: str, dial: Callable[..., WebSocketConnection]) -> None:
+        """A refusal tells how long the server asks to wait, by its own clock if it gives a date."""
+        moments = {
+            "Date": "Tue, 01 Jan 2030 00:00:00 GMT",
+            name: "Tue, 01 Jan 2030 00:01:30 GMT",
+        }
+        asked = []
+        with FaultyServer([steps.Refuse(503, moments), steps.Refuse(429, {name: "7"})]) as server:
+            for _ in range(2):
+                with pytest.raises(HandshakeError) as caught:
+                    dial(server.url)
+                asked.append(caught.value.retry_after)
+        assert asked == [90.0, 7.0]
+
     @pytest.mark.parametrize(
         "answer",
         [

@@ -9,9 +9,7 @@ The worker owns an `HttpConnection` and has a helper thread call `post`.
 
 from __future__ import annotations
 
-import time
 import zlib
-from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import SplitResult, urljoin, urlsplit
@@ -20,6 +18,7 @@ from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError
 
 from nucleus_logging.errors import ConnectionLost
+from nucleus_logging.transports.patience import retry_after
 from nucleus_logging.transports.proxies import address, ascii_host
 
 if TYPE_CHECKING:
@@ -37,7 +36,6 @@ __all__ = ["HttpConnection", "Reply"]
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _BODY_LIMIT = 1 << 20
 _ANSWER_LIMIT = 2 << 20  # bytes, with heads and all
-_LONGEST_WAIT = 600.0  # seconds that a server may ask for
 _REDIRECTS = (301, 302, 307, 308)  # 303 asks for a GET
 _MOST_REDIRECTS = 3
 
@@ -115,7 +113,7 @@ class HttpConnection:
             if target is None:
                 break
             url = target
-        return Reply(status, content, _retry_after(headers))
+        return Reply(status, content, retry_after(headers))
 
     def close(self) -> None:
         """Close the kept connection; only when no `post` is going on."""
@@ -268,25 +266,3 @@ def _redirect(url: str, status: int, headers: Mapping[str, str]) -> str | None:
     if old.scheme in ("https", "wss") and new.scheme == "http":
         return None
     return new.geturl()
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that `Retry-After` asks for, given in seconds or as a date."""
-    text = headers.get("Retry-After", "").strip()
-    if not text:
-        return None
-    if text.isascii() and text.isdigit():
-        return min(float(text[:9]), _LONGEST_WAIT)
-    moment = _timestamp(text)
-    if moment is None:
-        return None
-    # By the server's clock, where it tells it: ours may be wrong.
-    now = _timestamp(headers.get("Date", "")) or time.time()
-    return min(max(moment - now, 0.0), _LONGEST_WAIT)
-
-
-def _timestamp(date: str) -> float | None:
-    try:
-        return parsedate_to_datetime(date).timestamp()
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None

@@ -20,6 +20,7 @@ from websocket import WebSocket, WebSocketException
 
 from nucleus_logging.errors import ConnectionLost, HandshakeError
 from nucleus_logging.transports import frames
+from nucleus_logging.transports.patience import retry_after_in
 from nucleus_logging.transports.proxies import address, ascii_host
 from nucleus_logging.transports.stream import tls_reason
 
@@ -117,7 +118,11 @@ class _HandshakeSocket:
                 raise HandshakeError(f"{self._stream.peer} does not answer in HTTP")
             code = int(status[1])
             if code != 101:
-                raise HandshakeError(f"{self._stream.peer} refused the path with {code}", code)
+                raise HandshakeError(
+                    f"{self._stream.peer} refused the path with {code}",
+                    code,
+                    retry_after_in(head),
+                )
             self._answer = _without(b"set-cookie", head)
         taken, self._answer = self._answer[:size], self._answer[size:]
         return taken
