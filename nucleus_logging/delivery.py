@@ -72,7 +72,7 @@ class Delivery:
         self._ages: deque[Event] = deque()
         self._flight = Flight()
         self.admitted = 0
-        self._hurry_at: float | None = None
+        self._hurry_at = 0.0
         self._hurry_upto = 0
         self.bytes = 0
         self._kept = 0
@@ -326,7 +326,8 @@ class Delivery:
 
     def _hurry(self, at: float) -> None:
         """Make all that has been admitted so far due at ``at``."""
-        if self._hurry_at is None or at < self._hurry_at:
+        head = self._lanes.head()
+        if head is None or head.order > self._hurry_upto or at < self._hurry_at:
             self._hurry_at = at
         self._hurry_upto = self.admitted
 
@@ -387,14 +388,9 @@ class Delivery:
         lanes, options = self._lanes, self.options
         head = lanes.head()
         if head is None:
-            self._hurry_at = None
             return None
         full = lanes.fresh >= options.batch_size or lanes.fresh_bytes >= self._width.bytes
         if full or head.tries:
             return 0.0
         ready = head.waiting_since + self.interval
-        if self._hurry_at is not None:
-            if head.order <= self._hurry_upto:
-                return min(ready, self._hurry_at)
-            self._hurry_at = None
-        return ready
+        return min(ready, self._hurry_at) if head.order <= self._hurry_upto else ready

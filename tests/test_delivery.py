@@ -438,6 +438,15 @@ class TestTooLarge:
         put(one, event(ERROR))
         assert one.next_due(0.0) == 0.0
 
+    def test_haste_is_over_with_what_it_was_about(self) -> None:
+        """An error that had left at once does not make the next one leave at once."""
+        one = delivery(http_interval=30.0, flush_interval=0.5)
+        errors = put(one, event(ERROR))
+        assert one.next_batch(0.0) == errors
+        one.connected(posting=True)
+        put(one, event(ERROR), now=1.0)
+        assert one.next_due(1.0, True) == 1.5
+
 
 class TestOverflow:
     @pytest.mark.parametrize("overflow", ["drop_oldest", "drop_newest", "block"])
