@@ -464,9 +464,9 @@ class TestFlush:
             client.track("one")
             backoff = client._machine.link.backoff
             wait_until(lambda: len(server.connections) >= 2)
-            backoff.failures, backoff._cap = 40, 500.0
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(backoff._random, "uniform", lambda low, high: high)
+                backoff.failures, backoff._cap, backoff._rest = 40, 500.0, None
                 wait_until(lambda: backoff.ready_at > time.monotonic() + 300)
                 server.use(steps.Accept())
                 assert client.flush(10_000 * MS)
