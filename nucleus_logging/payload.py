@@ -347,7 +347,7 @@ def _name(
     name = name or "_"
     if scrubber is not None:
         name = scrubber.text(name)
-    secret = scrubber is not None and scrubber.key(name)
+    secret = scrubber is not None and _is_secret(name, out, scrubber)
     if name == key and name not in out:  # it is, if another one was made it
         if scrubber is None:
             if len(_NAMES) >= _NAMES_KEPT:
@@ -359,6 +359,15 @@ def _name(
         taken += 1
         name = f"{wanted}_{taken}"
     return name, secret, type(key) is str and len(key) > KEY_LENGTH
+
+
+def _is_secret(name: str, out: Mapping[str, Scalar], scrubber: Scrubber) -> bool:
+    beside, _, last = name.rpartition("value")
+    if last or (beside and not beside.endswith(".")):
+        return scrubber.key(name)
+    # {"name": "DB_PASSWORD", "value": …}: the verdict is not one on the name alone.
+    labels = (out.get(beside + "name"), out.get(beside + "key"))
+    return any(scrubber.judge(label) for label in (name, *labels) if isinstance(label, str))
 
 
 def _repaired(key: str, value: str, limits: Limits) -> tuple[str, bool]:

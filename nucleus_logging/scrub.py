@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from nucleus_logging.assignments import Assignments
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["SCRUBBED", "Scrubber"]
 
 _REMEMBERED = 4096  # texts without secrets
+_JUDGED = 512
 _LONG = 128
 
 
@@ -42,7 +44,17 @@ class Scrubber:
         re.error: if a pattern is none.
     """
 
-    __slots__ = ("_ask", "_assigned", "_at_home", "_home", "_patterns", "harmless", "key", "known")
+    __slots__ = (
+        "_ask",
+        "_assigned",
+        "_at_home",
+        "_home",
+        "_patterns",
+        "harmless",
+        "judge",
+        "key",
+        "known",
+    )
 
     def __init__(
         self,
@@ -53,6 +65,8 @@ class Scrubber:
         names = SecretNames(keys)
         #: Tells whether the values under a name are secret.
         self.key = names.secret
+        #: Tells the same, and leaves ``known`` alone.
+        self.judge = lru_cache(_JUDGED)(names.judge)
         #: Verdicts on names that need no repair; False: the value may be sent under it.
         #: ``payload.clean`` reads it.
         self.known = names.known
@@ -134,6 +148,8 @@ class Scrubber:
         for value in values:
             if len(value) > _LONG and "\n" in value:
                 value = value[: value.rfind("\n")]
+                if value.rstrip().endswith((":", "=")):
+                    continue  # in the last line there may be a value to it
             self.harmless.add(hash(value))
 
     def _scrubbed(self, value: str) -> str:

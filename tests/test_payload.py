@@ -294,6 +294,18 @@ class TestClean:
         )
         assert made == {"by [scrubbed]": 1, "b": "[scrubbed]", "c": "[scrubbed]", "d": 1e300}
 
+    def test_a_value_beside_a_secret_name_goes(self) -> None:
+        """In ``{"name": "DB_PASSWORD", "value": "x"}`` the name is a value itself."""
+        for secret in (False, True, False):
+            flat = {"env.name": "DB_PASSWORD" if secret else "HOME", "env.value": "x", "value": "y"}
+            made = clean(flat, LIMITS, Scrubber())
+            assert made["env.value"] == ("[scrubbed]" if secret else "x")
+            assert made["value"] == "y"
+        scrubber = Scrubber()
+        assert clean({"value": "x"}, LIMITS, scrubber) == {"value": "x"}
+        made = clean({"key": "api_key", "value": "x"}, LIMITS, scrubber)
+        assert made == {"key": "api_key", "value": "[scrubbed]"}
+
     def test_fields_are_scrubbed_together_as_each_alone(self) -> None:
         """One secret among many texts is found, and no other field suffers from it."""
         given_ = {"a": "b: c", "d": "token=x", "e": "Bearer abcdef1", "f": "password:", "g": "ok"}

@@ -40,6 +40,9 @@ def test_a_stack_that_came_before_is_looked_at_in_its_last_line(scrubber: Scrubb
         assert GONE in str(fields["stack"]) or not changed
     fields = {"stack": frames + "    token=\n" + "ValueError"}
     assert scrubber.fields(fields, ["stack"]) == ["stack"]
+    for last in ("none", "hunter2"):
+        fields = {"stack": frames + "    token:\n" + last}
+        assert scrubber.fields(fields, ["stack"]) == (["stack"] if last == "hunter2" else [])
     fields = {"stack": frames.replace("/srv", "token=x /srv") + "ValueError: 1"}
     assert scrubber.fields(fields, ["stack"]) == ["stack"]
 
