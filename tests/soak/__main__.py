@@ -49,6 +49,7 @@ class Soak:
         self.port = 0
         self.collector = self._collector()
         self.killed: dict[str, float] = {}
+        self.lost: list[str] = []
         self._started = 0
 
     @property
@@ -127,7 +128,7 @@ class Soak:
                 fields = json.loads(payload or "{}")
                 if "who" in fields:
                     arrived[fields["who"], fields["n"]] += 1
-        logged = owed = lost = 0
+        logged = owed = 0
         for name, killed in self.killed.items():
             path = self.folder / f"{name}.account"
             lines = path.read_text().splitlines() if path.exists() else []
@@ -139,13 +140,14 @@ class Soak:
                 logged += 1
                 if kind == "error" or at < safe:
                     owed += 1
-                    lost += not arrived[name, number]
+                    if not arrived[name, number]:
+                        self.lost.append(f"{name}: {kind} {number}, {killed - at:.3f} s old")
         doubled = sum(count - 1 for count in arrived.values())
         return {
             "logged": logged,
             "owed": owed,
             "arrived": len(arrived),
-            "lost": lost,
+            "lost": len(self.lost),
             "doubled": doubled,
             "kills of applications": self.kills["application"],
             "kills of the collector": self.kills["collector"],
@@ -188,6 +190,8 @@ def main() -> int:
             soak.end()
         tried = fuzz(Path(folder), options.fuzz, options.seed)
     print(f"seed {options.seed}; the journal was {'' if delivered else 'NOT '}delivered")
+    for line in soak.lost[:20]:
+        print(line)
     for what, count in counts.items():
         print(f"{what:>24} {count:>10,}")
     for what, count in tried.items():
