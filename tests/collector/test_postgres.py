@@ -210,7 +210,9 @@ class TestTrouble:
         ask(url, "CREATE TABLE events (theirs int)")
         with pytest.raises(StoreUnusableError, match="not a collector's"):
             PostgresStore(url)
-        assert ask(url, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(1,)]
+        assert ask(url, "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()") == [
+            (1,)
+        ]
 
 
 class TestCommands:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nucleus_logging.collector.protocol import row
+from nucleus_logging.collector.reading import DatabaseReader
 from nucleus_logging.collector.store import StoreError, StoreUnusableError
 from nucleus_logging.collector.store.opening import database, open_store
 from tests.collector.wire import event
@@ -178,8 +179,19 @@ class TestOpening:
             with pytest.raises(StoreError):
                 reader.append(rows(3, 4))
 
+    def test_following_it(self, empty: Store, db: str) -> None:
+        """A reader follows what is stored, with a filter, as `tail --db` does."""
+        empty.append(rows(0, 3))
+        with closing(DatabaseReader(database(db))) as reader:
+            events = reader.follow("-name:n0", 0)
+            assert [next(events)["name"] for _ in range(2)] == ["n1", "n2"]
+            empty.append(rows(3, 4))
+            assert next(events)["name"] == "n3"
+            found, seq = reader.newest("name:n*", 2)
+            assert ([one["name"] for one in found], seq) == (["n2", "n3"], 4)
+
     def test_nothing_there_to_read(self, db: str) -> None:
         """Opening for reading makes nothing."""
         for _ in range(2):
-            with pytest.raises(StoreUnusableError, match=db.rpartition("/")[2]):
+            with pytest.raises(StoreUnusableError, match=r"events\.db|no collector's tables"):
                 open_store(database(db), read_only=True)
