@@ -460,7 +460,7 @@ class TestFlush:
     def test_ends_a_backoff(self) -> None:
         """`flush` makes one attempt at once, however long the pause was to be."""
         with FaultyServer([steps.Reset()]) as server:
-            client = client_of(server)
+            client = client_of(server, transport="websocket")
             client.track("one")
             backoff = client._machine.link.backoff
             wait_until(lambda: len(server.connections) >= 2)
