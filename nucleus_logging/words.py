@@ -101,7 +101,9 @@ class SecretNames:
         return verdict
 
     def remember(self, name: str, verdict: bool) -> None:
-        """Keep a verdict, for a while."""
+        """Keep a verdict, for a while; that on a ``value`` depends on what stands beside it."""
+        if name.endswith("value"):
+            return
         if len(self.known) >= _REMEMBERED:
             self.known.clear()
         self.known[name] = verdict

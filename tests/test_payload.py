@@ -301,7 +301,8 @@ class TestClean:
             made = clean(flat, LIMITS, Scrubber())
             assert made["env.value"] == ("[scrubbed]" if secret else "x")
             assert made["value"] == "y"
-        scrubber = Scrubber()
+        scrubber = Scrubber(keys=["iban"])
+        assert scrubber.text("value=5, x.value: 5") == "value=5, x.value: 5"
         assert clean({"value": "x"}, LIMITS, scrubber) == {"value": "x"}
         made = clean({"key": "api_key", "value": "x"}, LIMITS, scrubber)
         assert made == {"key": "api_key", "value": "[scrubbed]"}

@@ -121,6 +121,7 @@ HOSTILE = [
 ]  # fmt: skip
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_hostile_text_costs_linear_time(scrubber: Scrubber, unit: str) -> None:
     """A megabyte of anything takes far less than a second; quadratic would take minutes."""
