@@ -157,8 +157,13 @@ class TestTrouble:
         from nucleus_logging.collector.store.postgres import PostgresStore
 
         server = Postgres()
+        settings = Settings(db=server.url(), port=0)
         try:
-            with closing(PostgresStore(server.url())) as store:
+            with closing(PostgresStore(server.url())) as store, Collector(settings=settings) as one:
+
+                def post() -> int:
+                    return request(one.url, "POST", "/app/shop/track", frame(event(0)))[0]
+
                 assert store.append(rows(0, 2)) == 2
                 assert store.count() == 2
                 server.stop()
@@ -167,9 +172,15 @@ class TestTrouble:
                         store.append(rows(2, 4))
                     with pytest.raises(StoreError):
                         store.count()
+                assert post() == 503
+                status, _, body = request(one.url, "GET", "/healthz")
+                assert (status, list(json.loads(body))) == (503, ["status", "database"])
+                assert request(one.url, "GET", "/api/events")[0] == 503
                 server.start()
+                wait_until(lambda: post() == 200)
+                assert request(one.url, "GET", "/healthz")[0] == 200
                 assert store.append(rows(0, 4)) == 2
-                assert store.count() == 4
+                assert store.count() == 5
         finally:
             server.close()
 

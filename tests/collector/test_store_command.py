@@ -100,9 +100,9 @@ def test_what_is_published_is_stored(stream: Cluster, db: str) -> None:
     put(stream, 1, 2, 3, 2)
     with closing(open_store(database(db))) as reader, Storing(stream, db) as storing:
         assert "pass-word" not in storing.line
-        wait_until(lambda: names(reader) == ["n1", "n2", "n3"])
+        wait_until(lambda: names(reader) == ["n1", "n2", "n3"], nats.ELECTION)
         put(stream, *range(4, 10))
-        wait_until(lambda: names(reader) == [f"n{n}" for n in range(1, 10)])
+        wait_until(lambda: names(reader) == [f"n{n}" for n in range(1, 10)], nats.ELECTION)
         state = stream.ask("CONSUMER.INFO.NUCLEUS_0.nucleus-store")
         wait_until(
             lambda: stream.ask("CONSUMER.INFO.NUCLEUS_0.nucleus-store")["num_ack_pending"] == 0
@@ -120,7 +120,7 @@ def test_a_poisoned_message_is_set_aside(stream: Cluster, tmp_path: Path) -> Non
     put(stream, 2)
     db = tmp_path / "c.db"
     with closing(open_store(db)) as reader, Storing(stream, str(db)) as storing:
-        wait_until(lambda: names(reader) == ["n1", "n2"])
+        wait_until(lambda: names(reader) == ["n1", "n2"], nats.ELECTION)
         aside = stream.ask("STREAM.INFO.NUCLEUS_ASIDE")["state"]["messages"]
         status, err = storing.end()
     assert (status, aside) == (0, 1)
@@ -136,7 +136,7 @@ def test_what_the_database_refuses_is_set_aside(stream: Cluster, postgres_server
         postgres_server.fetch("ALTER TABLE events ADD CHECK (name <> 'n2')", url)
         put(stream, 1, 2, 3)
         with Storing(stream, url) as storing:
-            wait_until(lambda: names(reader) == ["n1", "n3"])
+            wait_until(lambda: names(reader) == ["n1", "n3"], nats.ELECTION)
             status, err = storing.end()
     assert status == 0
     assert "set aside message 2 of NUCLEUS_0" in err
@@ -157,7 +157,7 @@ def test_several_share_and_take_over(stream: Cluster, postgres_server: Postgres)
     with closing(open_store(url)) as reader, Storing(stream, url) as one:
         put(stream, 1, shard=0)
         put(stream, 2, shard=1)
-        wait_until(lambda: sorted(map(str, names(reader))) == ["n1", "n2"])
+        wait_until(lambda: sorted(map(str, names(reader))) == ["n1", "n2"], nats.ELECTION)
         assert shares() == [2]
         with Storing(stream, url) as other:
             wait_until(lambda: shares() == [1, 1])
@@ -165,7 +165,7 @@ def test_several_share_and_take_over(stream: Cluster, postgres_server: Postgres)
             wait_until(lambda: shares() == [2])
             put(stream, *range(3, 6), shard=0)
             put(stream, *range(6, 9), shard=1)
-            wait_until(lambda: reader.count() == 8)
+            wait_until(lambda: reader.count() == 8, nats.ELECTION)
             assert other.end() == (0, "")
 
 
@@ -190,7 +190,7 @@ def test_what_a_killed_one_had_read_comes_first(stream: Cluster, tmp_path: Path)
     stream.take("CONSUMER.MSG.NEXT.NUCLEUS_0.nucleus-store", 2)
     db = tmp_path / "c.db"
     with closing(open_store(db)) as reader, Storing(stream, str(db)) as storing:
-        wait_until(lambda: reader.count() == 3)
+        wait_until(lambda: reader.count() == 3, nats.ELECTION)
         assert names(reader) == ["n1", "n2", "n3"]
         assert storing.end() == (0, "")
 
@@ -204,12 +204,12 @@ def test_the_database_goes_away_and_comes_back(stream: Cluster) -> None:
         make(stream)
         with closing(open_store(server.url())) as reader, Storing(stream, server.url()) as storing:
             put(stream, 1, 2)
-            wait_until(lambda: reader.count() == 2)
+            wait_until(lambda: reader.count() == 2, nats.ELECTION)
             server.stop()
             put(stream, 3, 4)
             server.start()
             put(stream, 5)
-            wait_until(lambda: reader.count() == 5)
+            wait_until(lambda: reader.count() == 5, nats.ELECTION)
             assert names(reader) == [f"n{n}" for n in range(1, 6)]
             assert storing.end()[0] == 0
     finally:

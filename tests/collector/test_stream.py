@@ -179,8 +179,8 @@ class TestTaking:
             assert json.loads(body)["stream"]
             for node in others:
                 node.start()
-            wait_until(lambda: post(collector.url, event(3)) == 200)
-            wait_until(lambda: request(collector.url, "GET", "/healthz")[0] == 200)
+            wait_until(lambda: post(collector.url, event(3)) == 200, nats.ELECTION)
+            wait_until(lambda: request(collector.url, "GET", "/healthz")[0] == 200, nats.ELECTION)
         assert {"id1", "id3"} <= {one.id for one in stored(stream)}
         told = [line for line in capfd.readouterr().err.splitlines() if "stream:" in line]
         assert "nothing is acknowledged" in told[0]

@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.running import free_port
-from tests.tools import wait_until
+from tests.tools import MS, wait_until
 
 if TYPE_CHECKING:
     from tests.servers.networks import Networks
+
+ELECTION = 60_000 * MS
+"""Seconds within which a cluster has a leader, on a machine that is busy."""
 
 
 def missing() -> str:
@@ -104,7 +107,7 @@ class Cluster:
 
     def ready(self) -> None:
         """Return when JetStream answers and has all of its nodes."""
-        wait_until(lambda: "error" not in self.ask("INFO"))
+        wait_until(lambda: "error" not in self.ask("INFO"), ELECTION)
 
     def clear(self) -> None:
         """Remove every stream, with all nodes running."""
@@ -113,7 +116,7 @@ class Cluster:
                 node.start()
         self.ready()
         for name in self.ask("STREAM.NAMES").get("streams") or []:
-            wait_until(partial(self._deleted, name))
+            wait_until(partial(self._deleted, name), ELECTION)
 
     def _deleted(self, name: str) -> bool:
         return bool(self.ask(f"STREAM.DELETE.{name}").get("success"))
@@ -128,9 +131,9 @@ class Cluster:
         """Ask JetStream's API."""
         return asyncio.run(self._ask(f"$JS.API.{name}", body))
 
-    def publish(self, subject: str, data: bytes) -> dict[str, Any]:
-        """Publish a message, and return its acknowledgement."""
-        return asyncio.run(self._ask(subject, data))
+    def publish(self, subject: str, data: bytes) -> None:
+        """Publish a message, until it is acknowledged."""
+        wait_until(lambda: "seq" in asyncio.run(self._ask(subject, data)), ELECTION)
 
     def take(self, name: str, count: int) -> None:
         """Read messages from a consumer, and leave without acknowledging them."""
@@ -145,7 +148,7 @@ class Cluster:
             found[:] = [one for one in self.nodes if one.name == name]
             return bool(found)
 
-        wait_until(led)
+        wait_until(led, ELECTION)
         return found[0]
 
     async def _take(self, subject: str, count: int) -> None:
