@@ -118,7 +118,7 @@ class Assignments:
         """Tell whether there may be one."""
         # Of what is searched for, single characters are much cheaper: they go first.
         if (
-            ("=" in value or ":" in value)
+            ("=" in value or ":" in value or ("%" in value and "%3" in value))
             and not self._all_harmless(value)
             and next(self._assigned(value), None) is not None
         ):
@@ -275,7 +275,7 @@ class Assignments:
         return None if end <= start or follows.startswith(":") else (start, end)
 
     def _behind(self, match: re.Match[str]) -> str:
-        if not match[2].strip() or not self._verdict(match[1]):
+        if not match[2].strip() or match[2] == SCRUBBED or not self._verdict(match[1]):
             return match[0]
         return match[0][: match.start(2) - match.start()] + SCRUBBED
 

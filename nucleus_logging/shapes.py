@@ -10,7 +10,6 @@ Called by ``scrub``.
 from __future__ import annotations
 
 import re
-from binascii import Error as NotBase64
 from binascii import a2b_base64
 from functools import cache
 
@@ -79,6 +78,8 @@ def any_shape(value: str) -> bool:
 
 def scrub_shapes(value: str) -> str:
     """Return the text with ``[scrubbed]`` for what looks like a secret, whatever its name."""
+    if "PRIVATE KEY" in value:
+        value = _without_key(value)
     if "://" in value and ("@" in value or value[-1:] == "…"):
         value = _compiled(_CREDENTIALS).sub(SCRUBBED, value)
     if "earer" in value or "EARER" in value:
@@ -87,8 +88,6 @@ def scrub_shapes(value: str) -> str:
         value = _compiled(_BASIC).sub(_without_password, value)
     if "eyJ" in value:
         value = _compiled(_JWT).sub(SCRUBBED, value)
-    if "PRIVATE KEY" in value:
-        value = _without_key(value)
     if "KIA" in value or "SIA" in value:
         value = _compiled(_AWS).sub(SCRUBBED, value)
     if "_" in value and ("gh" in value or "git" in value):
@@ -127,7 +126,7 @@ def _without_password(match: re.Match[str]) -> str:
     encoded = match[2]
     try:
         decoded = a2b_base64(encoded[: len(encoded) // 4 * 4])
-    except NotBase64:
+    except ValueError:  # no base64, or with letters that only look like it
         return match[0]
     return match[1] + SCRUBBED if b":" in decoded else match[0]
 

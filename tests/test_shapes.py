@@ -68,6 +68,7 @@ def test_secrets_go(text: str, expected: str) -> None:
         "Bearer authentication failed",
         "basic authentication failed",
         "Basic training",
+        "basic \u017f\u212aaaaaaaa",
         "4111111111111112",
         "1700000000000 1700000000000000000",
         "20240102030405060",
