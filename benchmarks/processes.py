@@ -46,7 +46,6 @@ def measure(rounds: int, peers: list[str], idle: float) -> tuple[list[Figure], l
         ("resident", (OURS,), (("memory, above a bare process", "MB"),)),
         ("beside_tls", (OURS,), (("memory, above a process that uses TLS", "MB"),)),
         ("queued", (OURS,), (("memory per queued event", "bytes"),)),
-        ("growth", (OURS,), (("a call with 100 000 waiting, × with 1 000", "×"),)),
     ]
     found: dict[tuple[str, str], Figure] = {}
     for task, subjects, quantities in plan:
@@ -55,8 +54,11 @@ def measure(rounds: int, peers: list[str], idle: float) -> tuple[list[Figure], l
                 for (what, unit), value in zip(quantities, run(task, name), strict=True):
                     figure = Figure(what, name, unit, [])
                     found.setdefault((what, name), figure).values.append(value)
-    size = Figure("PLAYED_TRACK on the wire", OURS, "bytes", run("size", OURS))
-    figures = [*found.values(), size]
+    figures = [
+        *found.values(),
+        Figure("a call with 100 000 waiting, × with 1 000", OURS, "×", run("growth", OURS)),
+        Figure("PLAYED_TRACK on the wire", OURS, "bytes", run("size", OURS)),
+    ]
     if idle:
         wakes, cpu = run("idle", str(idle))
         figures += [
@@ -159,8 +161,16 @@ def imports(name: str) -> list[float]:
         "import logging, time; began = time.process_time(); import nucleus_logging;"
         "print(time.process_time() - began)"
     )
-    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
-    return [float(done.stdout) * 1e3]
+    # As an application is that has been started before: nothing is left to be compiled.
+    environ = {**os.environ}
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    times = []
+    for _ in range(4):
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, check=True, env=environ
+        )
+        times.append(float(done.stdout) * 1e3)
+    return [min(times[1:])]
 
 
 _RESIDENT = """

@@ -11,7 +11,6 @@ the ways in. What a single value is, ``values`` knows.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from nucleus_logging.texts import (
@@ -146,6 +145,8 @@ def shown(value: object, size: int) -> str:
     tree = _Walk({}, Limits(size, size, 3, JOINED, size)).tree(value, 0)
     if tree is None or isinstance(tree, (str, bool)):
         return str(tree)
+    import json  # by now a client has; here it would be a third of the time to import the package
+
     return shorten(json.dumps(tree, ensure_ascii=False), size)
 
 
@@ -260,6 +261,8 @@ class _Walk:
         shown = [scalar(element, self.limits.max_string) for element in first]
         if COMPOUND in shown:
             branch = self.branch(count, first, depth)
+            import json
+
             joined = json.dumps(branch, ensure_ascii=False, separators=(",", ":"))
         else:
             words = [str(finite(one)) for one in shown if not isinstance(one, Compound)]
