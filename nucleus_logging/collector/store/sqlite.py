@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SqliteStore"]
 
-_ROWS_AT_ONCE = 32
+_ROWS_AT_ONCE = 128
 _VALUES = f"({','.join('?' * len(Row._fields))})"
 _INSERT = f"INSERT INTO events ({','.join(Row._fields)}) VALUES %s ON CONFLICT DO NOTHING"
 _INSERT_ONE = _INSERT % _VALUES
