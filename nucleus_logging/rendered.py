@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import count
 from typing import TYPE_CHECKING
 
 from nucleus_logging.stack import GROUP, fingerprint_of, is_application
 from nucleus_logging.texts import shorten_middle, text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from nucleus_logging.payload import Scalar
 
 #: What stands between a message and its traceback where both have been put into one text.
@@ -24,11 +27,13 @@ HEAD = "Traceback (most recent call last):\n"
 _GROUP_HEAD = "Exception Group " + HEAD
 _CAUSE = "\n\nThe above exception was the direct cause of the following exception:\n\n"
 _CONTEXT = "\n\nDuring handling of the above exception, another exception occurred:\n\n"
-_FRAME = re.compile(r'^ +(?:\| +)?File "(.+)", line (\d+), in (.+)$', re.MULTILINE)
+_FRAME = re.compile(r'^ +(?:\| +)?File "(.+)", line (\d{1,9}), in (.+)$', re.MULTILINE)
 _RAISED = re.compile(r"(?:[A-Za-z_]\w*\.)*(?:<locals>\.)?[A-Za-z_]\w*(?=:|$)")
 _WHOLE = 16  # times `limit`: as much of a text is looked at
 _CHAIN = 64
+_NAME = 500  # characters in which a class may be named
 _DEEP = 4  # groups within groups
+_MOST = 200  # exceptions in all
 
 
 def rendered_fields(value: object, limit: int) -> tuple[str | None, dict[str, Scalar]]:
@@ -61,7 +66,7 @@ def _read(whole: str, fields: dict[str, Scalar]) -> tuple[str | None, dict[str, 
         block = whole[whole.find(_GROUP_HEAD) + len(_GROUP_HEAD) :].partition("\n  +-")[0]
         last = block.replace("\n  | ", "\n").removeprefix("  | ")
     raised = next((line for line in last.split("\n") if line[:1] not in ("", " ", "|")), "")
-    found = _RAISED.match(raised)
+    found = _RAISED.match(raised, 0, _NAME)
     if found is None:
         return None, fields
     module, name = _taken_apart(found[0])
@@ -84,12 +89,19 @@ def _taken_apart(printed: str) -> tuple[str, str]:
     return ".".join(parts[:first]) or "builtins", ".".join(parts[first:])
 
 
-def _printed(chain: list[object], depth: int = 0) -> str:
-    """Print what structlog gives as dicts, the last exception first, as Python does."""
+def _printed(chain: list[object], depth: int = 0, told: Iterator[int] | None = None) -> str:
+    """Print what structlog gives as dicts, the last exception first, as Python does.
+
+    Args:
+        chain: an exception, what caused it, and so on.
+        depth: of groups that it is inside of.
+        told: counts the exceptions, of which there are not too many in all.
+    """
+    told = count() if told is None else told
     pieces: list[str] = []
     link = ""
     for stack in reversed(chain[:_CHAIN]):
-        if not isinstance(stack, Mapping):
+        if not isinstance(stack, Mapping) or next(told) >= _MOST:
             continue
         pieces.append(link)
         link = _CAUSE if stack.get("is_cause") is True else _CONTEXT
@@ -103,7 +115,7 @@ def _printed(chain: list[object], depth: int = 0) -> str:
         said = [text(stack.get("exc_value") or ""), *map(text, _row(stack.get("exc_notes")))]
         pieces.append(f"{text(stack.get('exc_type') or '')}: " + "\n".join(said))
         for members in _row(stack.get("exceptions"))[:GROUP] if depth < _DEEP else ():
-            printed = _printed(_row(members), depth + 1)
+            printed = _printed(_row(members), depth + 1, told)
             pieces.append("\n  | " + printed.replace("\n", "\n  | "))
     return "".join(pieces)
 

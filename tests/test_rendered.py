@@ -23,7 +23,7 @@ from structlog.processors import (
 from structlog.stdlib import PositionalArgumentsFormatter
 
 from nucleus_logging import NucleusHandler, NucleusProcessor
-from nucleus_logging.rendered import rendered_fields
+from nucleus_logging.rendered import HEAD, rendered_fields
 from nucleus_logging.testing import capture_events
 
 if TYPE_CHECKING:
@@ -126,6 +126,15 @@ class TestFields:
         printed = str(fields["stack"])
         assert "  | ValueError: 1" in printed
         assert printed.count("Group: two") == 5
+
+    def test_hostile_ones(self) -> None:
+        """Neither groups in themselves nor endless lines and numbers take long."""
+        group: dict[str, Any] = {"exc_type": "Group"}
+        group["exceptions"] = [[group] * 20] * 20
+        assert rendered_fields([group] * 64, 9999)[0] == "Group"
+        endless = f'{HEAD}  File "{"a" * 10**5}", line {"9" * 10**5}, in f\n{"b." * 10**5}\nE: 1'
+        name, fields = rendered_fields(endless, 9999)
+        assert (name, "line" in fields) == (None, False)
 
 
 class TestStructlog:
