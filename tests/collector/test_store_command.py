@@ -180,7 +180,7 @@ def test_what_a_killed_one_had_read_comes_first(stream: Cluster, tmp_path: Path)
             "config": {
                 "durable_name": "nucleus-store",
                 "ack_policy": "explicit",
-                "ack_wait": 5_000_000_000,
+                "ack_wait": 3_000_000_000,
                 "deliver_policy": "all",
                 "max_ack_pending": 4096,
                 "max_deliver": -1,

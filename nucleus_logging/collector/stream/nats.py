@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["CONSUMER", "Lag", "Nats", "StreamError", "Wanted", "stream_of", "subject"]
 
 CONSUMER = "nucleus-store"
-ACK_WAIT = 5.0  # seconds after which what a store has read and not acknowledged goes to another one
+ACK_WAIT = 3.0  # seconds after which what a store has read and not acknowledged goes to another one
 _PREFIX = "NUCLEUS_"
 _ASIDE = "NUCLEUS_ASIDE"
 _CONNECT_SECONDS = 5.0
