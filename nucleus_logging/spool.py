@@ -162,7 +162,7 @@ class Spool(Carrying):
     def open_init(self, event: Event, session: Session) -> None:
         """Note where a caller has written the ``init`` that the worker takes up now."""
         self._begun.add(event.number)
-        if session.segment is not None:
+        if session.segment is not None and session.segment.fd >= 0:
             event.segment = session.segment
             session.segment.held += 1
 
@@ -227,8 +227,22 @@ class Spool(Carrying):
         if self._wants_more():
             loaded = self.journal.read_back(self._known())
             loaded = [event for event in loaded if not self._doubled(event)]
+            loaded += self._missing_init(loaded)
             self._returning = sorted([*self._returning, *loaded], key=BY_NUMBER)
         self.adoption.feed(now)
+
+    def _missing_init(self, loaded: list[Event]) -> list[Event]:
+        """Return the ``init`` of a session all of whose events have been carried past memory.
+
+        Its own line may be in another segment, that nothing else needed.
+        """
+        session = self._session()
+        if not loaded or session is None or session.opened:
+            return []
+        session.opened = True
+        init = self._encoder.init(session)
+        self.open_init(init, session)
+        return [init]
 
     def _doubled(self, event: Event) -> bool:
         """Tell whether this is an ``init`` that a caller stored when the worker had it already."""

@@ -49,6 +49,7 @@ class Queue:
     def __init__(self, folder: Path, **given: object) -> None:
         resolved = options(**given)
         self.maker = Maker()
+        self.maker.session.opened = True
         self.delivery = Delivery(resolved, lambda event, reason: self.spool.done([event]))
         self.journal = journal(folder, **given)
         self.spool = Spool(
@@ -403,6 +404,27 @@ def test_an_init_that_two_have_stored(tmp_path: Path) -> None:
         one.deliver()
         assert one.sent.count(init.id) == 1
         assert len(one.sent) == len(set(one.sent)) == 12
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_an_init_before_what_callers_have_carried(tmp_path: Path, kept: bool) -> None:
+    """Events that come back from the disk have their session's init before them, wherever it is."""
+    with queue(tmp_path, queue_size=5) as one:
+        session = one.maker.session
+        session.opened = False
+        first = one.maker.event(kind="error")
+        first.session = session
+        one.spool.write_now(first, session, lambda _: None)
+        assert session.segment is one.journal.active
+        one.journal.seal()
+        events = [first, *one.maker.events(9)]
+        carry(one, events)
+        if not kept:
+            one.turn()
+            one.turn()
+        one.deliver()
+        assert one.sent == ids([one.maker.init(), *events])
+        assert session.opened
 
 
 def test_handed_over_while_somebody_writes(tmp_path: Path) -> None:
