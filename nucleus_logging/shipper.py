@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from nucleus_logging.spool import Spool
     from nucleus_logging.volume import Volume
 
-#: Seconds that a turn may send for, so that the next one can store what has been logged meanwhile.
-_SENDING = 0.03
-
 
 class Shipper:
     """The turns. Times are monotonic seconds.
@@ -283,15 +280,11 @@ class Shipper:
                 link.connect(now)
             return
         delivery.expire(now, int(time.time() * 1000))
-        # Each write lets other threads have the interpreter: those that log must not wait for all.
-        end = time.monotonic() + _SENDING
         while link.ready():
             messages = self._messages(now)
             if not messages:
                 break
             link.send(messages, now)
-            if time.monotonic() > end:
-                break
         session = self._beating()
         if session is not None and link.beat_due(now):
             link.beat(self._encoder.facts.heartbeat(session, self._user()), now)

@@ -14,7 +14,7 @@ from itertools import count
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from nucleus_logging import Client, link, shipper
+from nucleus_logging import Client, link
 from nucleus_logging.client import close_all
 from nucleus_logging.errors import ConnectError, ConnectionLost, HandshakeError, PostError
 
@@ -91,8 +91,6 @@ class World:
         patch.setattr(link, "Attempt", Attempt)
         wall_clock = time.time
         patch.setattr(time, "time", lambda: wall_clock() + world.clock_is_off)
-        # The model's clock stands still while it sends.
-        patch.setattr(shipper, "_SENDING", 1e9)
         self.client = Client(
             "shop", endpoint="ws://model", spool=False, scrub=False, max_age=30_000_000, **options
         )

@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from nucleus_logging import shipper
 from tests.simulated import REPEATED, World
 
 if TYPE_CHECKING:
@@ -253,21 +252,6 @@ class TestSleep:
         # The sleep was longer than a session lasts.
         kinds = [event["type"] for event in world.server.received if event["type"] != "heartbeat"]
         assert kinds.count("init") == 2
-
-
-def test_a_turn_that_may_send_no_longer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When others keep the worker waiting it sends one batch in a turn, and no event waits."""
-    monkeypatch.setattr(shipper, "_SENDING", -1.0)
-    world.server.reachable = "no"
-    for number in range(1_000):
-        world.client.track(f"event {number}")
-    world.run(60.0)
-    world.server.heal()
-    turns = world.turns
-    world.run(120.0)
-    assert world.settled()
-    assert world.turns - turns >= 5
-    assert len(world.server.received) >= 1_001
 
 
 class TestFleet:
