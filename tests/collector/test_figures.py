@@ -253,3 +253,10 @@ def test_names_without_end(store: Store, monkeypatch: pytest.MonkeyPatch) -> Non
     names: Any = store.stats(**ALL)["names"]
     assert names[0] == {"name": "n1", "type": "event", "count": 6}
     assert store.stats(**ALL)["events"] == 45
+
+
+def test_a_range_that_ends_before_it_begins(store: Store) -> None:
+    """It holds nothing, and nothing less than that."""
+    put(store, *(at(minute, minute, sessionId=minute) for minute in range(9)))
+    stats = store.stats(app=None, since=START + 8 * MINUTE, until=START + MINUTE)
+    assert (stats["events"], stats["sessions"], stats["activity"]) == (0, 0, [])

@@ -70,8 +70,9 @@ class _Range:
     ) -> None:
         (oldest,) = connection.execute("SELECT min(bucket) FROM counts WHERE step = 1").fetchone()
         self._connection, self._dialect = connection, dialect
-        self._since, self._until = max(since, (oldest or 0) * MINUTE_MS), until
-        self._low, self._high = self._since // MINUTE_MS, -(-until // MINUTE_MS)
+        self._since = max(since, (oldest or 0) * MINUTE_MS)
+        self._until = max(until, self._since)
+        self._low, self._high = self._since // MINUTE_MS, -(-self._until // MINUTE_MS)
         self._step = _step(self._high - self._low, buckets)
         self._mine: str = "" if app is None else " AND app = ?"
         self._app: list[str] = [] if app is None else [app]
