@@ -320,9 +320,12 @@ class Shipper:
     def _give_notice(self, now: float) -> None:
         """Tell the server what was dropped."""
         session = self._session()
-        if session is None or not session.opened:
-            return
         dropped = self.delivery.dropped
+        if session is None or not session.opened or not self._notices.untold(dropped):
+            return
+        low = None if self.spool is None else self.spool.low()
+        if low is not None and low <= session.number:
+            return  # its ``init`` is yet to come back from the disk
         news = self._notices.due(dropped, now, bool(self._waiters), self.parting)
         if not news:
             return

@@ -427,6 +427,30 @@ def test_an_init_before_what_callers_have_carried(tmp_path: Path, kept: bool) ->
         assert session.opened
 
 
+def test_an_init_before_the_notice_of_drops(collector: Collector, spool: Path) -> None:
+    """The notice waits for an init that has gone to the disk and is to come back."""
+    for number in range(10):
+        client = Client(
+            f"shop{number}",
+            endpoint=collector.url,
+            spool=str(spool),
+            queue_size=1,
+            overflow="drop_newest",
+            spool_limit=1024,
+            flush_interval=0,
+        )
+        for _ in range(20):
+            client.track("done")
+        client.flush(30_000 * MS)
+        app = f"shop{number}"
+        if client.stats().dropped:
+            wait_until(
+                lambda app=app: collector.store.count(app=app, name="nucleus_logging.dropped")
+            )
+        assert next(iter(collector.store.events(app=app))).type == "init"
+        client.close(0)
+
+
 def test_handed_over_while_somebody_writes(tmp_path: Path) -> None:
     """A segment that a caller is still writing into is waited for, or left to be adopted."""
     with queue(tmp_path / "old") as one:
