@@ -57,6 +57,7 @@ class Publisher:
         self._failing = False
         self._trouble, self._troubled_at = "", -_TROUBLED_SECONDS
         self._under_way: dict[str, asyncio.Future[None]] = {}
+        self._reasons: dict[str, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -103,15 +104,15 @@ class Publisher:
     def _publish(self, shard: int, message: bytes) -> asyncio.Future[None]:
         loop = asyncio.get_running_loop()
         acknowledged: asyncio.Future[None] = loop.create_future()
-        if not self.nats.client.is_connected:
-            # The client would keep it for later, when its sender has long sent it again.
-            acknowledged.set_exception(StoreError("the stream: not connected"))
-            return acknowledged
         self._number += 1
         reply = f"{self._inbox}.{self._number}"
         self._under_way[reply] = acknowledged
-        timer = loop.call_later(_ACK_SECONDS, self._settle, reply, "no acknowledgement in time")
+        timer = loop.call_later(_ACK_SECONDS, self._late, reply)
         acknowledged.add_done_callback(lambda _: timer.cancel())
+        if not self.nats.client.is_connected:
+            # NATS' client would keep it for later, when its sender has long sent it again.
+            self._reasons[reply] = "not connected"
+            return acknowledged
         # Tasks begin in the order in which they are made, so messages keep theirs.
         task = loop.create_task(self._send(shard, message, reply))
         self._tasks.add(task)
@@ -125,17 +126,22 @@ class Publisher:
             self._settle(reply, str(error))
 
     async def _acknowledged(self, message: Msg) -> None:
-        trouble = ""
         if message.headers and message.headers.get("Status"):
-            trouble = "nobody answers: no stream, or no quorum of it"
-        else:
-            answer = json.loads(message.data)
-            if "error" in answer:
-                trouble = answer["error"].get("description", "refused")
+            # Told late: a sender who fails at once comes again at once, and then waits longer and
+            # longer, when all it takes is the few seconds until there is a new leader.
+            if message.subject in self._under_way:
+                self._reasons[message.subject] = "nobody answers: no stream, or no quorum of it"
+            return
+        answer = json.loads(message.data)
+        trouble = answer["error"].get("description", "refused") if "error" in answer else ""
         self._settle(message.subject, trouble)
+
+    def _late(self, reply: str) -> None:
+        self._settle(reply, self._reasons.get(reply, "no acknowledgement in time"))
 
     def _settle(self, reply: str, trouble: str) -> None:
         acknowledged = self._under_way.pop(reply, None)
+        self._reasons.pop(reply, None)
         if acknowledged is None or acknowledged.done():
             return
         if trouble:
