@@ -14,7 +14,6 @@ from nucleus_logging.cli import main
 from nucleus_logging.collector import Collector
 from nucleus_logging.collector.protocol import row
 from nucleus_logging.collector.settings import Settings
-from nucleus_logging.collector.stream import publisher
 from nucleus_logging.collector.stream.messages import PoisonError, decode, encode, split
 from tests.collector.test_live import listening
 from tests.collector.wire import Serving, connected, event, frame, ids_of, request
@@ -162,7 +161,7 @@ class TestTaking:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """Nothing is acknowledged that no quorum has; it comes back by itself."""
-        monkeypatch.setattr(publisher, "_ACK_SECONDS", 1.0)
+        monkeypatch.setattr("nucleus_logging.collector.stream.publisher._ACK_SECONDS", 1.0)
         with Collector(settings=Settings(db=None, stream=stream.url, port=0)) as collector:
             assert post(collector.url, event(1)) == 200
             health = json.loads(request(collector.url, "GET", "/healthz")[2])
