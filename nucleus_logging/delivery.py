@@ -242,22 +242,25 @@ class Delivery:
         head = self._flight.oldest()
         return head is not None and head.turn_at + self.options.ack_timeout <= now
 
-    def disconnected(self, now: float, refused: bool = False) -> None:
+    def disconnected(self, now: float, refused: bool = False, ours: bool = False) -> None:
         """Put all that is in flight back in front of what waits, in the order it was sent.
 
         Args:
             now: monotonic seconds.
             refused: the server closed the connection because of what it was sent.
+            ours: it was ended from here: that says nothing of the server, nor of the events.
         """
         head = self._flight.oldest()
         if head is None:
             return
-        self._probing = self._last_acknowledged <= head.sent_at
-        for event in head.strike(self._last_acknowledged, refused):
-            self.drop(event, "invalid")
+        if not ours:
+            self._probing = self._last_acknowledged <= head.sent_at
+            for event in head.strike(self._last_acknowledged, refused):
+                self.drop(event, "invalid")
         alone = len(head.events) == 1 and head.events[0]
         for event in reversed(self._flight.recall()):
             event.waiting_since = now
+            event.tries = 1 if ours else event.tries
             patient = event is alone and event.tries >= _PATIENCE and event.kind != INIT
             self._lanes.add(event, front=not patient)
 

@@ -161,7 +161,7 @@ class Shipper:
         self.link.stop(0.0)
         self.link.settle(now)
         self.link.hang_up()
-        self.delivery.disconnected(now)
+        self.delivery.disconnected(now, ours=True)
 
     def failed(self, error: Exception, now: float) -> None:
         """Take what nobody foresaw: the connection goes, what was in flight goes again."""
@@ -267,7 +267,7 @@ class Shipper:
         link, delivery = self.link, self.delivery
         if self.muted:
             if link.connection is not None:
-                delivery.disconnected(now)
+                delivery.disconnected(now, ours=True)
                 link.hang_up()
             return
         if self._may_tell():

@@ -364,6 +364,19 @@ class TestPoison:
         assert sent[0] is events[0]
         assert set(sent) == set(events)
 
+    def test_nobody_is_to_blame_for_an_end_from_here(self) -> None:
+        """Closed again and again from our side, an event is not given up, nor sent in small."""
+        one = delivery()
+        events = put(one, *some(20, ERROR))
+        for now in range(0, 40, 2):
+            assert one.next_batch(float(now)) == events
+            put(one, other := event(ERROR), now=float(now))
+            assert one.next_batch(float(now)) == [other]
+            one.acknowledge([other.id], now + 1.0)
+            one.disconnected(now + 1.5, ours=True)
+        assert one.dropped == {}
+        assert one.next_batch(99.0) == events
+
     def test_init_is_never_given_up(self) -> None:
         """Whatever becomes of it, `init` stays and stays first."""
         one = delivery()

@@ -214,6 +214,15 @@ class DeliveryMachine(RuleBasedStateMachine):
         if done:
             self.unacknowledged_connection = False
 
+    @rule()
+    def hang_up(self) -> None:
+        """The connection is ended from here: all goes again, and none is to blame."""
+        probing, dropped = self.unacknowledged_connection, dict(self.dropped)
+        self._lost()
+        self.unacknowledged_connection = probing
+        self.delivery.disconnected(self.now, ours=True)
+        assert self.dropped == dropped
+
     @rule(refused=st.booleans())
     def disconnect(self, refused: bool) -> None:
         """The connection goes; what was in flight goes again."""
