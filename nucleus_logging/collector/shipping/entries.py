@@ -86,7 +86,7 @@ class _Joiner:
     def take(self, line: Line) -> Placed | None:
         """Read a line; the entry before it is returned when the line begins another."""
         blank = not line.text.strip()
-        found = None if blank else self._read(line.text)
+        found = None if blank else self._found(line.text)
         whole = None
         if found is None:
             if not blank:
@@ -107,6 +107,13 @@ class _Joiner:
         whole = Placed(closed(self._entry, self._more), self._last.end, self._last.number)
         self._entry, self._more = None, []
         return whole
+
+    def _found(self, text: str) -> Entry | Continued | None:
+        """What a line is; one that its format stumbles over is as unreadable as any other."""
+        try:
+            return self._read(text)
+        except (ValueError, OverflowError):
+            return None
 
     def _joins(self, found: Continued) -> bool:
         """Whether a line that does not begin as an entry does goes on with the one before it."""

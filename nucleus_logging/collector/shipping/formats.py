@@ -273,7 +273,8 @@ def _level(value: object, numbers: dict[int, str]) -> str | None:
     if isinstance(value, str) and value.isdecimal():
         value = int(value[:6])
     if isinstance(value, (int, float)):
-        return numbers.get(min(int(value) // 10 * 10, max(numbers)))
+        highest = max(numbers)
+        return numbers.get(int(min(value, highest)) // 10 * 10) if value >= 0 else None
     return LEVELS.get(value.lower()) or value.lower()[:32] if isinstance(value, str) else None
 
 

@@ -68,8 +68,8 @@ def moment(value: object) -> float | None:
         else:
             found = leading(text)
             return found[0] if found else None
-    if not isinstance(value, (int, float)):
-        return None
+    if not isinstance(value, (int, float)) or not 0 < value < 1e20:
+        return None  # no date, nor a number that is one: JSON may hold NaN, or 400 digits
     number = float(value)
     # Told apart by size: as seconds, a count of milliseconds lies tens of thousands of years ahead.
     for unit in (1.0, 1e3, 1e6, 1e9):

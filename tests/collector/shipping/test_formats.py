@@ -320,6 +320,37 @@ class TestEntries:
         read("\n".join(lines), name)
 
     @pytest.mark.parametrize(
+        "text",
+        [
+            '{"level":NaN,"msg":"x"}',
+            '{"level":1e999,"msg":"x","levelno":1}',
+            '{"level":-Infinity,"msg":"x"}',
+            f'{{"msg":"x","time":{"9" * 400}}}',
+            f'{{"msg":"x","time":-1e999,"level":-{"9" * 400}}}',
+        ],
+    )
+    def test_numbers_that_are_none(self, text: str) -> None:
+        """A level or a date that is no number of any use costs the line only that."""
+        (entry,), bad = read(text)
+        assert (entry.message, entry.date, bad) == ("x", None, [])
+
+    @pytest.mark.parametrize("error", [ValueError, OverflowError])
+    def test_a_format_that_stumbles(
+        self, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+    ) -> None:
+        """A line that its format stumbles over is told as unreadable, and the next is read."""
+        json_line = FORMATS["json"]
+
+        def stumbles(line: str) -> Entry | Continued | None:
+            if "odd" in line:
+                raise error
+            return json_line(line)
+
+        monkeypatch.setitem(FORMATS, "json", stumbles)
+        found, bad = read('{"msg":"a"}\n{"msg":"odd"}\n{"msg":"b"}', "json")
+        assert ([entry.message for entry in found], bad) == (["a", "b"], [2])
+
+    @pytest.mark.parametrize(
         "line",
         ["'" * 100_000, "(" * 100_000, "a=" * 50_000, "[" * 100_000, "1" * 100_000, "a." * 50_000],
     )

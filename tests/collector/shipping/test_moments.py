@@ -74,7 +74,11 @@ def test_moment(value: object) -> None:
     assert moment(value) == SECOND
 
 
-@pytest.mark.parametrize("value", [None, True, "", "soon", 0, -5, 12, [], {}, float("nan")])
+HUGE = [pytest.param(sign * 10**400, id=f"{sign}e400") for sign in (1, -1)]
+NO_DATES = [float("nan"), float("inf"), -float("inf"), *HUGE]
+
+
+@pytest.mark.parametrize("value", [None, True, "", "soon", 0, -5, 12, [], {}, *NO_DATES])
 def test_no_moment(value: object) -> None:
     """What is no date is none."""
     assert moment(value) is None
