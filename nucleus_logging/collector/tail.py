@@ -116,9 +116,8 @@ def line(event: Mapping[str, Json]) -> Text:
     level = str(event.get("level") or "")
     word, style = _LEVELS.get(level, (level[:5].upper(), ""))
     date = event.get("date")
-    moment = datetime.fromtimestamp((date if isinstance(date, int) else 0) / 1000).astimezone()
     text = Text()
-    text.append(f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d} ", style="dim")
+    text.append(f"{_clock(date if isinstance(date, int) else 0)} ", style="dim")
     text.append(f"{printable(word):5} ", style=style)
     text.append(f"{printable(str(event.get('app', '')))} ", style="cyan")
     name = str(event.get("name") or event.get("type") or "")
@@ -166,6 +165,15 @@ def _follow(
         except UnreachableError:
             continue
         return seen
+
+
+def _clock(date: int) -> str:
+    """The local time of a date; the number itself when the calendar does not reach so far."""
+    try:
+        moment = datetime.fromtimestamp(date / 1000).astimezone()
+    except (ValueError, OverflowError, OSError):
+        return str(date)
+    return f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}"
 
 
 def _short(value: Json, length: int) -> str:

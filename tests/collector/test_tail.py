@@ -8,6 +8,7 @@ import pty
 import signal
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -148,3 +149,15 @@ def test_nothing_steers_the_terminal(text: str) -> None:
     assert text not in shown
     assert shown.isprintable()
     assert printable("plain é ✓") == "plain é ✓"
+
+
+@pytest.mark.parametrize("date", [253_402_300_799_999, 10**400, -(10**17)], ids=["9999", "+", "-"])
+def test_a_date_beyond_the_calendar(monkeypatch: pytest.MonkeyPatch, date: int) -> None:
+    """Where a date has no local time, its number is shown: east of UTC 9999 ends earlier."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert line({"app": "shop", "name": "n", "date": date}).plain.startswith(f"{date} ")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
