@@ -26,13 +26,13 @@ try:
 except ImportError:  # the extra "fast" is not installed
     _orjson = None  # type: ignore[assignment]
 
-__all__ = ["MalformedError", "Message", "parse", "reply", "row"]
+__all__ = ["LATEST", "MalformedError", "Message", "parse", "reply", "row"]
 
 DEPTH_LIMIT = 32
 EVENTS_LIMIT = 100_000  # of a message; no client's events are so short that 16 MiB hold as many
 NAME_LIMIT = 500
 _TEXT_LIMIT = 200
-_LATEST = 253_402_300_799_999  # the last millisecond of the year 9999
+LATEST = 253_402_300_799_999  # the last millisecond of the year 9999
 
 _UNDATED_MS = 600_000
 _CONTAINERS = frozenset({dict, list})
@@ -211,7 +211,7 @@ def _ident(value: Json) -> str | None:
 def _date(value: Json) -> int | None:
     """Milliseconds since 1970 out of a number or ISO 8601 (without a zone: this machine's)."""
     if type(value) is int:
-        return value if 0 <= value <= _LATEST else None
+        return value if 0 <= value <= LATEST else None
     try:
         if isinstance(value, float) or (isinstance(value, str) and value[:15].isdecimal()):
             date = int(value)
@@ -222,7 +222,7 @@ def _date(value: Json) -> int | None:
             return None
     except (ValueError, OverflowError, OSError):
         return None
-    return date if 0 <= date <= _LATEST else None
+    return date if 0 <= date <= LATEST else None
 
 
 def _payload(value: Json) -> dict[str, Json] | None:

@@ -18,7 +18,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from nucleus_logging.collector.figuring import Figuring
-from nucleus_logging.collector.store import Row, Store, StoreError
+from nucleus_logging.collector.store import Row, Store, StoreError, StoreRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -145,7 +145,9 @@ class Writer:
             added = self._store.append(rows)
         except StoreError as caught:
             error = caught
-            self.failures += 1
+        except Exception as caught:
+            # Without this thread nobody is answered any more; what raises this is in the rows.
+            error = StoreRefusedError(f"{type(caught).__name__}: {caught}")
         else:
             self.stored += added
             self.duplicates += len(rows) - added
@@ -157,6 +159,7 @@ class Writer:
                     self._roll_at = min(self._roll_at, now + _ROLL_SECONDS)
                 if self._prunes:
                     self._prune_at = min(self._prune_at, now + _FULL_SECONDS)
+        self.failures += error is not None
         self._tell(error)
         # One wake-up a loop, not one a message.
         for loop in {item.loop for item in group}:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
 import signal
 import subprocess
 import sys
 from contextlib import closing
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -214,6 +217,32 @@ def test_the_database_goes_away_and_comes_back(stream: Cluster) -> None:
             assert storing.end()[0] == 0
     finally:
         server.close()
+
+
+def test_a_worker_that_dies_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
+    """A fault of ours is told, and holds its shard no longer than until the next look."""
+    from nucleus_logging.collector.stream.consumer import Consumer
+
+    async def run() -> None:
+        died, again = asyncio.Event(), asyncio.Event()
+
+        async def ensure_consumer(shard: int) -> None:
+            if not died.is_set():
+                died.set()
+                raise ZeroDivisionError("a fault of ours")
+            again.set()
+            await asyncio.Event().wait()
+
+        nats = SimpleNamespace(shards=1, ensure_consumer=ensure_consumer)
+        store = SimpleNamespace(claim=lambda shards: ({0}, 1))
+        storing = asyncio.create_task(Consumer(nats, store, None).run())  # type: ignore[arg-type]
+        await asyncio.wait_for(again.wait(), TIMEOUT)
+        storing.cancel()
+        await asyncio.wait([storing])
+
+    asyncio.run(run())
+    gc.collect()
+    assert "a fault of ours" in caplog.text
 
 
 def test_what_cannot_work(

@@ -65,6 +65,8 @@ class TestMessages:
         messages, too_large = encode(one, 10**6)
         assert (len(messages), too_large) == (1, 0)
         assert decode(messages[0]) == one
+        digits = [row("shop", event(1, payload={"number": 10**400}), NOW)]
+        assert decode(encode(digits, 10**6)[0][0]) == digits
 
     def test_a_message_too_large_for_the_server_becomes_several(self) -> None:
         """Order and content stay; only what is too large alone leaves its payload behind."""
@@ -93,6 +95,11 @@ class TestMessages:
             json.dumps({"form": 1, "rows": [[*fields[:3], "x", *fields[4:]]]}).encode(),
             json.dumps({"form": 1, "rows": [[*fields[:-1], 5]]}).encode(),
             json.dumps({"form": 1, "rows": [[*fields, "more"]]}).encode(),
+            json.dumps({"form": 1, "rows": [[*fields[:2], -1, *fields[3:]]]}).encode(),
+            json.dumps({"form": 1, "rows": [[*fields[:3], 2**63, *fields[4:]]]}).encode(),
+            json.dumps({"form": 1, "rows": [[*fields[:-1], "[]"]]}).encode(),
+            json.dumps({"form": 1, "rows": [[*fields[:-1], '{"a":NaN}']]}).encode(),
+            json.dumps({"form": 1, "rows": [[*fields[:-2], "{", None]]}).encode(),
         ):
             with pytest.raises(PoisonError):
                 decode(bad)

@@ -12,7 +12,7 @@ import pytest
 
 from nucleus_logging.collector.protocol import row
 from nucleus_logging.collector.settings import Settings
-from nucleus_logging.collector.store import StoreError
+from nucleus_logging.collector.store import StoreError, StoreRefusedError
 from nucleus_logging.collector.store.sqlite import SqliteStore
 from nucleus_logging.collector.writer import Writer
 from tests.collector.wire import event
@@ -122,6 +122,21 @@ def test_trouble_is_told_once_and_its_end_too(
     assert len(told) == 2
     assert "full up" in told[0]
     assert (writer.failures, writer.stored) == (3, 1)
+
+
+def test_what_no_database_can_hold_is_refused_and_others_go_on(store: Counting) -> None:
+    """A value that SQLite cannot bind fails its own commit; nothing of it stays behind."""
+    writer = Writer(store, Settings(db=store.path))
+
+    async def run() -> None:
+        (bad,) = rows(0, 1)
+        with pytest.raises(StoreRefusedError, match="OverflowError"):
+            await asyncio.wait_for(writer.commit([*rows(1, 200), bad._replace(date=2**63)]), 30)
+        await asyncio.wait_for(writer.commit(rows(200, 201)), 30)
+
+    asyncio.run(run())
+    writer.stop()
+    assert store.count() == 1
 
 
 def test_old_events_go_while_new_ones_come(store: Counting) -> None:

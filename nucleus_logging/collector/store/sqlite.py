@@ -257,11 +257,13 @@ class SqliteStore:
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
                 connection.execute("COMMIT")
-            except sqlite3.Error as error:
+            except BaseException as error:
                 with suppress(sqlite3.Error):
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")
-                raise StoreError(str(error)) from error
+                if isinstance(error, sqlite3.Error):
+                    raise StoreError(str(error)) from error
+                raise  # a value that cannot be bound, say
 
     def _create_file(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)

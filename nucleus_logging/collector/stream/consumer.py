@@ -70,6 +70,8 @@ class Consumer:
             held, share = await asyncio.to_thread(self._store.claim, self._nats.shards)
         except StoreError:
             held, share = set(), 0  # nobody knows whose they are now
+        for shard in [shard for shard, task in self._workers.items() if task.done()]:
+            del self._workers[shard]  # a fault of ours, which asyncio tells; another one begins
         surplus = sorted(held)[share:]
         await self._stop(*(shard for shard in self._workers if shard not in held), *surplus)
         for shard in surplus:

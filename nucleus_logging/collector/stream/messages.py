@@ -12,18 +12,21 @@ import json
 import zlib
 from typing import TYPE_CHECKING, Any
 
+from nucleus_logging.collector.protocol import LATEST
 from nucleus_logging.collector.store import Row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_loads: Callable[[bytes], Any]
+_loads: Callable[[bytes | str], Any]
 _dumps: Callable[[Any], bytes]
 try:
     from orjson import dumps as _dumps
     from orjson import loads as _loads
 except ImportError:  # the extra "fast" is not installed
-    _loads = json.loads
+
+    def _loads(text: bytes | str) -> Any:
+        return json.loads(text, parse_constant=_refuse)
 
     def _dumps(value: Any) -> bytes:
         return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
@@ -78,7 +81,28 @@ def decode(data: bytes) -> list[Row]:
         kinds = [*map(type, row)]
         if len(row.key) != 24 or kinds[1:5] != _KINDS or not _TEXTS.issuperset(kinds[5:]):
             raise PoisonError("not a message of a collector: fields of other types")
+        if not (0 <= row.received <= LATEST and 0 <= row.date <= LATEST):
+            raise PoisonError("not a message of a collector: a time out of range")
+        if not (_is_object(row.payload) and _is_object(row.facts)):
+            raise PoisonError("not a message of a collector: no JSON object")
     return rows
+
+
+def _is_object(text: str | None) -> bool:
+    if text is None:
+        return True
+    try:
+        return isinstance(_loads(text), dict)
+    except (ValueError, RecursionError):
+        pass  # orjson does not read integers of some hundred digits, which `protocol` keeps
+    try:
+        return isinstance(json.loads(text, parse_constant=_refuse), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
 
 
 def split(rows: Sequence[Row], shards: int) -> dict[int, Sequence[Row]]:
