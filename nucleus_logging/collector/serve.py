@@ -74,8 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
         return _fail(MISSING_EXTRA)
     except StoreUnusableError as error:
         return _fail(str(error), error.status)
-    except SettingsError as error:
-        return _fail(str(error))
+    except SettingsError as error:  # a certificate that cannot be used
+        return _fail(str(error), status=2)
     except OSError as error:
         where = f"{settings.host}:{settings.port}"
         if error.errno != errno.EADDRINUSE:

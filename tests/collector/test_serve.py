@@ -100,7 +100,7 @@ def test_a_port_in_use(tmp_path: Path, backlog: bool) -> None:
         (["--retain", "-1"], 2, "retain"),
         (["--allow-origin", "shop"], 2, "origin"),
         (["--token", "short"], 2, "token"),
-        (["--cert", "nowhere.pem"], 1, "nowhere.pem"),
+        (["--cert", "nowhere.pem"], 2, "nowhere.pem"),
         (["--host", "no.such.host.invalid"], 1, "no.such.host.invalid"),
         (["--host", "192.0.2.1", "--token", "long-enough"], 1, "192.0.2.1"),
         (["--what"], 2, "--what"),
