@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from nucleus_logging.collector.query import FILTER_HELP, parse_filter
 from nucleus_logging.collector.serve import default_db
+from nucleus_logging.collector.settings import SettingsError
 from nucleus_logging.collector.store import Store, Stored, StoreError, StoreUnusableError
 from nucleus_logging.collector.store.opening import database, open_store
 
@@ -43,7 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the events of a filter, in the order of storing.
 
     Returns:
-        0, or 1 when the database cannot be read or the file not be written.
+        0, or 1 when the database cannot be read or the file not be written; 2 for one that cannot
+        be used.
     """
     try:
         with closing(open_store(arguments.db or default_db(), read_only=True)) as store:
@@ -58,6 +60,9 @@ def run(arguments: argparse.Namespace) -> int:
     except BrokenPipeError:
         # Who read us has gone. Python would complain once more when it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except SettingsError as error:
+        print(f"nucleus-logging export: {error}", file=sys.stderr)
+        return 2
     except (StoreUnusableError, StoreError, OSError) as error:
         print(f"nucleus-logging export: {error}", file=sys.stderr)
         return error.status if isinstance(error, StoreUnusableError) else 1

@@ -15,6 +15,7 @@ import secrets
 import signal
 import ssl
 import sys
+from argparse import ArgumentTypeError
 from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
@@ -147,10 +148,17 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
 
 def default_db() -> Path | str:
-    """The database of a collector that was not told one."""
+    """The database of a collector that was not told one.
+
+    Raises:
+        SettingsError: the environment names one that is none.
+    """
     named = os.environ.get(_DB_VARIABLE)
     if named:
-        return database(named)
+        try:
+            return database(named)
+        except ArgumentTypeError as error:
+            raise SettingsError(f"${_DB_VARIABLE} must be {error}") from None
     from platformdirs import user_state_path
 
     return user_state_path("nucleus-logging", appauthor=False) / "collector.db"

@@ -15,6 +15,7 @@ import pytest
 import trustme
 import websocket
 
+from nucleus_logging.cli import main
 from nucleus_logging.collector.store.sqlite import SqliteStore
 from tests.collector.wire import TIMEOUT, Serving, connected, event, frame, ids_of, request
 from tests.tools import ROOT
@@ -125,6 +126,18 @@ def test_a_database_that_cannot_be_used(tmp_path: Path) -> None:
         assert (done.returncode, done.stdout) == (1, "")
         assert str(db) in done.stderr
         assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", [["serve"], ["store", "--stream", "nats://h"], ["export"]])
+def test_a_database_of_another_kind(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the environment it is refused as in ``--db``: one line, without its secrets."""
+    monkeypatch.setenv("NUCLEUS_COLLECTOR_DB", "mysql://u:pass-word@h/x")
+    assert main(command) == 2
+    (told,) = capsys.readouterr().err.splitlines()
+    assert "$NUCLEUS_COLLECTOR_DB must be a file or postgresql://" in told
+    assert "pass-word" not in told
 
 
 def test_a_missing_extra_is_named(tmp_path: Path) -> None:
