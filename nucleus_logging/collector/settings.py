@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,7 +76,7 @@ class Settings:
         if self.token is not None and not (self.token.isascii() and len(self.token) >= 8):
             raise SettingsError("a token must have at least 8 characters, all of them ASCII")
         for origin in self.allow_origins:
-            if origin != "null" and "://" not in origin:
+            if origin != "null" and not _is_url(origin):
                 raise SettingsError(f"an origin is like https://shop.example, not {origin!r}")
 
     def _check_stream(self) -> None:
@@ -86,6 +87,14 @@ class Settings:
                 raise SettingsError("shards are of no use without a stream")
             if not 1 <= self.shards <= 256:
                 raise SettingsError(f"shards must be from 1 to 256, not {self.shards!r}")
+
+
+def _is_url(text: str) -> bool:
+    try:
+        urlsplit(text)
+    except ValueError:  # half a bracket, or a letter that means a slash
+        return False
+    return "://" in text
 
 
 def is_loopback(host: str) -> bool:

@@ -100,6 +100,7 @@ def test_a_port_in_use(tmp_path: Path, backlog: bool) -> None:
         (["--port", "x"], 2, "port"),
         (["--retain", "-1"], 2, "retain"),
         (["--allow-origin", "shop"], 2, "origin"),
+        (["--allow-origin", "http://[x"], 2, "origin"),
         (["--token", "short"], 2, "token"),
         (["--cert", "nowhere.pem"], 2, "nowhere.pem"),
         (["--host", "no.such.host.invalid"], 1, "no.such.host.invalid"),

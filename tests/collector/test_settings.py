@@ -23,6 +23,7 @@ DB = Path("events.db")
         ({"host": "0.0.0.0"}, "token"),
         ({"host": "0.0.0.0", "token": "short"}, "token"),
         ({"allow_origins": frozenset({"shop.example"})}, "origin"),
+        ({"allow_origins": frozenset({"http://[x"})}, "origin"),
     ],
 )
 def test_what_cannot_work_is_refused(given: dict[str, Any], named: str) -> None:
