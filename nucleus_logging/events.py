@@ -281,10 +281,14 @@ class Encoder:
         wire = self._wire(
             session.number, session, session.started, "init", "", session.props, session.user
         )
-        wire["id"] = session.init_id or wire["id"]
+        wire["id"] = self.init_id(session)
         event = self._made(session.number, wire)
         event.session = session
         return event
+
+    def init_id(self, session: Session) -> str:
+        """Return the id of a session's ``init``."""
+        return session.init_id or event_id(self.prefix, session.number)
 
     def notice(
         self,

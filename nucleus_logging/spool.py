@@ -72,7 +72,7 @@ class Spool(Carrying):
         self._store_at: float | None = None
         self._lost_at = 0.0
         self._returning: list[Event] = []
-        self._begun: set[int] = set()
+        self._begun: set[str] = set()
 
     # What follows is the worker's.
 
@@ -87,15 +87,18 @@ class Spool(Carrying):
 
     def holds_own(self) -> bool:
         """Tell whether any event of this process is on disk alone; for any thread."""
-        if any(not event.gone for event in list(self._returning)):
+        if self.bounds or any(not event.gone for event in list(self._returning)):
             return True
         return any(segment.unread or segment.carried for segment in self.journal.segments)
 
     def low(self) -> int | None:
         """Return the least number of this process's events on disk alone; None without one."""
-        loaded = self._returning[0].number if self._returning else None
+        lows = [event.number for event in self._returning[:1]]
         on_disk = self.journal.backlog()
-        return on_disk if loaded is None else min(loaded, on_disk or loaded)
+        if on_disk is not None:
+            lows.append(on_disk)
+        # What a caller is carrying at this moment will be there.
+        return min([*lows, *list(self.bounds)], default=None)
 
     def admit(self, events: list[Event], now: float) -> None:
         """Take events up that have come out of the buffer, all that it held.
@@ -141,12 +144,12 @@ class Spool(Carrying):
             kept = []
             for event in events:
                 room -= len(event.core) + 20
-                if room >= 0 or event.segment is not None:
+                if room >= 0 or event.segment is not None or event.kind == INIT:
                     kept.append(event)
                 else:
                     self._delivery.dropped_outside(event, "spool_full")
             events = kept
-        self._begun.difference_update(event.number for event in events)
+        self._begun.difference_update(event.id for event in events)
         if not self.journal.spill(events):
             for event in events:
                 self.keep(event, now)
@@ -161,7 +164,7 @@ class Spool(Carrying):
 
     def open_init(self, event: Event, session: Session) -> None:
         """Note where a caller has written the ``init`` that the worker takes up now."""
-        self._begun.add(event.number)
+        self._begun.add(event.id)
         if session.segment is not None and session.segment.fd >= 0:
             event.segment = session.segment
             session.segment.held += 1
@@ -248,12 +251,12 @@ class Spool(Carrying):
         """Tell whether this is an ``init`` that a caller stored when the worker had it already."""
         if event.kind != INIT:
             return False
-        if event.number in self._begun:
+        if event.id in self._begun:
             self.journal.done([event])
             return True
-        self._begun.add(event.number)
+        self._begun.add(event.id)
         session = self._session()
-        if session is not None and session.number == event.number:
+        if session is not None and self._encoder.init_id(session) == event.id:
             session.opened = True
             event.session = session
         return False

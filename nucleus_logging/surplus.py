@@ -62,10 +62,12 @@ def _give_up(
     dropped: Callable[[int], None],
 ) -> None:
     content = segment.scan()
+    segment.read = True  # also for an error whose repeats are still being counted
     room = segment.size // 2
     lost = 0
     for item in reversed(content.waiting()):
-        keep = item.type in ("error", "init") and len(item.core) <= room
+        # Without its `init` a session's later events would be worth nothing.
+        keep = item.type == "init" or (item.type == "error" and len(item.core) <= room)
         if keep:
             room -= len(item.core)
         event = loaded.get(item.id)

@@ -229,8 +229,8 @@ class Uptake:
 
     def _fold(self, events: list[Event], now: float, everything: bool, spool: Spool | None) -> None:
         """Add the errors whose repeats have been counted for long enough."""
-        groups = self._repeats.release(now, everything)
-        for first, *others in groups:
+        groups = [_here(group) for group in self._repeats.release(now, everything)]
+        for first, *others in filter(None, groups):
             if others:
                 self._encoder.repeated(first, 1 + len(others))
                 self._delivery.count_dropped(FOLDED, len(others))
@@ -241,6 +241,14 @@ class Uptake:
             events.append(first)
         if groups:
             events.sort(key=BY_NUMBER)
+
+
+def _here(group: list[Event]) -> list[Event]:
+    """Return those that have not come back from the journal meanwhile."""
+    back = [event for event in group if event.segment is not None and event.segment.read]
+    for event in back:
+        event.segment.held -= 1  # type: ignore[union-attr]
+    return [event for event in group if event not in back]
 
 
 def _number(item: Item) -> int:

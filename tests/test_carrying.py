@@ -1,0 +1,39 @@
+"""What a caller has in his hands, on the way to the disk, belongs to what waits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nucleus_logging.buffer import Buffer
+from nucleus_logging.waiters import Waiters
+from tests.test_spool import queue
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nucleus_logging.buffer import Item
+
+
+def test_a_flush_waits_for_what_is_being_carried(tmp_path: Path) -> None:
+    """Taken out of memory and not yet written, an event is neither gone nor acknowledged."""
+    with queue(tmp_path, queue_size=4) as one:
+        one.maker.session.safe = True
+        buffer = Buffer(one.spool.options, lambda: None)
+        one.spool.bounds = buffer.carrying
+        waiters = Waiters()
+        seen = []
+
+        def slow(items: list[Item]) -> bool:
+            waiter = waiters.ask(items[-1][0])
+            waiters.notice()
+            buffer.captures.clear()  # the worker has taken the rest, and all of it is acknowledged
+            waiters.tell(one.delivery.admitted, one.delivery.oldest_order(), one.spool.low())
+            seen.append((one.spool.holds_own(), waiter.done.is_set()))
+            return one.spool.carry(items)
+
+        buffer.carry = slow
+        for _ in range(5):
+            buffer.captures.append(one.maker.capture())
+        buffer.crossed()
+        assert seen == [(True, False)]
+        assert not one.spool.bounds
