@@ -94,6 +94,9 @@ class Worker:
     def start(self) -> bool:
         """Start the thread unless it runs; False when that cannot be done (interpreter exit)."""
         if self._stopping or not self._running.acquire(blocking=False):
+            if self._stopping or self._thread is None:
+                # It may have looked for the last time already: the next capture rings again.
+                self._buffer.mark = 0
             return True
         try:
             thread = threading.Thread(target=self._run, name="nucleus-logging", daemon=True)

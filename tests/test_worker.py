@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pytest
 
 from nucleus_logging import Client
 from tests.servers import steps
 from tests.servers.faulty import FaultyServer
 from tests.tools import MS, run_python, wait_until
-
-if TYPE_CHECKING:
-    import pytest
 
 QUICK: dict[str, Any] = {"spool": False, "flush_interval": 20 * MS, "ack_timeout": 10_000 * MS}
 
@@ -57,6 +56,23 @@ class TestLife:
             server.wait_for(lambda s: all(one.closed.is_set() for one in s.connections))
             assert [one.close_code for one in server.connections] == [1000] * 3
             assert [event["event"] for _, event in server.events] == ["init", "e0", "e1", "e2"]
+
+    @pytest.mark.parametrize("moment", ["stopping", "ending"])
+    def test_what_comes_in_its_last_moment(self, moment: str) -> None:
+        """A record logged while the thread ends leaves the next one able to start another."""
+        with FaultyServer() as server:
+            client = client_of(server)
+            worker = client._machine.worker
+            if moment == "stopping":  # the thread has ended, and who ends it has not noticed yet
+                worker._stopping = True
+                client.track("one")
+                worker._stopping = False
+            else:
+                with worker._running:
+                    client.track("one")
+            assert not worker.alive
+            client.track("two")
+            server.wait_for(lambda s: len(s.events) == 3)
 
     def test_close_while_connecting(self) -> None:
         """A client that is closed in the middle of connecting stays closed."""
