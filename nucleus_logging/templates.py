@@ -67,9 +67,10 @@ class Templates:
         try:
             head, source = self._heads[name], self._sources[level, logger]  # type: ignore[index]
         except (KeyError, TypeError):
-            if not self._learn(name, level, logger):
+            learnt = self._learn(name, level, logger)
+            if learnt is None:
                 return None
-            head, source = self._heads[name], self._sources[level, logger]  # type: ignore[index]
+            head, source = learnt
         rest = clean(put, limits, self._scrubber) if put else None
         core = b'%b%x","date":%d,"sessionId":%d,%b"payload":{%b%b}}' % (
             head,
@@ -82,18 +83,19 @@ class Templates:
         )
         return core if len(core) <= limits.max_event else None
 
-    def _learn(self, name: str, level: object, logger: object) -> bool:
-        """Make what is constant; tell whether it is what it seems to be."""
+    def _learn(self, name: str, level: object, logger: object) -> tuple[bytes, bytes] | None:
+        """Make what is constant; None if it is not what it seems to be."""
         if type(level) is not str or (type(logger) is not str and logger is not None):
-            return False
+            return None
         scrubber = self._scrubber
         if scrubber is not None and scrubber.asks:
-            return False  # somebody is to be asked about each text
+            return None  # somebody is to be asked about each text
         for known in (self._heads, self._sources):
             if len(known) >= _KEPT:
                 known.clear()
         wire = names("event", name if scrubber is None else scrubber.text(name))
         source = clean({"level": level.lower(), "logger": logger}, self._limits, scrubber)
-        self._heads[name] = dumps({**wire, "id": self._prefix})[:-2]
-        self._sources[level, logger] = members(source)
-        return True
+        # Another thread may forget at any moment what is kept.
+        learnt = dumps({**wire, "id": self._prefix})[:-2], members(source)
+        self._heads[name], self._sources[level, logger] = learnt
+        return learnt

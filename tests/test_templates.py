@@ -1,0 +1,29 @@
+"""What is the same in each event is made once, whoever else forgets it meanwhile."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from nucleus_logging import templates
+from tests.journals import Maker
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def test_forgotten_by_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that makes room for new names takes none away from one that has just come."""
+    maker = Maker()
+    capture = (*maker.capture("hello")[:6], "INFO", *maker.capture()[7:])
+    expected = json.loads(maker.encoder.encode(capture).core)
+    made: Any = templates.members
+
+    def forgetting(fields: Any) -> Any:
+        maker.encoder._templates._heads.clear()
+        maker.encoder._templates._sources.clear()
+        return made(fields)
+
+    forgetting({})
+    monkeypatch.setattr(templates, "members", forgetting)
+    assert json.loads(maker.encoder.encode(capture).core) == expected
