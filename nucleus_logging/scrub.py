@@ -148,7 +148,7 @@ class Scrubber:
         for value in values:
             if len(value) > _LONG and "\n" in value:
                 value = value[: value.rfind("\n")]
-                if value.rstrip().endswith((":", "=")):
+                if value.rstrip().lower().endswith((":", "=", "bearer", "basic")):
                     continue  # in the last line there may be a value to it
             self.harmless.add(hash(value))
 

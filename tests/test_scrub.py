@@ -47,6 +47,17 @@ def test_a_stack_that_came_before_is_looked_at_in_its_last_line(scrubber: Scrubb
     assert scrubber.fields(fields, ["stack"]) == ["stack"]
 
 
+@pytest.mark.parametrize("before", ["password:", "Bearer"])
+def test_a_secret_in_the_last_line_alone(before: str) -> None:
+    """What stands before it may have been harmless with another last line."""
+    scrubber = Scrubber()
+    head = "x" * 200 + "\n" + before
+    scrubber.fields({"stack": head + "\nauth scheme"}, ["stack"])
+    fields: dict[str, str | int | float | bool] = {"stack": head + "\nabcdef123456tokenvalue"}
+    scrubber.fields(fields, ["stack"])
+    assert "tokenvalue" not in str(fields["stack"])
+
+
 class TestOptions:
     def test_further_patterns(self) -> None:
         """Patterns, as text or compiled, are taken out wherever they match."""
