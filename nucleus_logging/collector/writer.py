@@ -139,38 +139,54 @@ class Writer:
         return group
 
     def _commit(self, group: list[_Submission]) -> None:
-        rows = group[0].rows if len(group) == 1 else [row for item in group for row in item.rows]
-        error: StoreError | None = None
-        try:
-            added = self._store.append(rows)
-        except StoreError as caught:
-            error = caught
-        except Exception as caught:
-            # Without this thread nobody is answered any more; what raises this is in the rows.
-            error = StoreRefusedError(f"{type(caught).__name__}: {caught}")
+        error = self._append(group)
+        if len(group) > 1 and isinstance(error, StoreRefusedError):
+            error = self._commit_each(group)
         else:
-            self.stored += added
-            self.duplicates += len(rows) - added
-            if added:
-                now = time.monotonic()
-                if self._figuring is not None:
-                    self._figuring.wake()
-                else:
-                    self._roll_at = min(self._roll_at, now + _ROLL_SECONDS)
-                if self._prunes:
-                    self._prune_at = min(self._prune_at, now + _FULL_SECONDS)
-        self.failures += error is not None
+            _answer(group, error)
         self._tell(error)
-        # One wake-up a loop, not one a message.
-        for loop in {item.loop for item in group}:
-            mine = [item.committed for item in group if item.loop is loop]
-            try:
-                loop.call_soon_threadsafe(_settle, mine, error)
-            except RuntimeError:
-                pass  # that loop has closed: nobody is left to be told
         if error is None:
             for watcher in self._watchers:
                 watcher()
+
+    def _commit_each(self, group: list[_Submission]) -> StoreError | None:
+        """Commit each alone, so that nobody's rows are refused for another's.
+
+        Returns:
+            What was wrong with the last one, None when any was committed.
+        """
+        error: StoreError | None = None
+        committed = False
+        for item in group:
+            # Without a database, waiting for it once is enough.
+            if error is None or isinstance(error, StoreRefusedError):
+                error = self._append([item])
+            committed = committed or error is None
+            _answer([item], error)
+        return None if committed else error
+
+    def _append(self, group: list[_Submission]) -> StoreError | None:
+        rows = group[0].rows if len(group) == 1 else [row for item in group for row in item.rows]
+        try:
+            added = self._store.append(rows)
+        except StoreError as error:
+            self.failures += 1
+            return error
+        except Exception as error:
+            # Without this thread nobody is answered any more; what raises this is in the rows.
+            self.failures += 1
+            return StoreRefusedError(f"{type(error).__name__}: {error}")
+        self.stored += added
+        self.duplicates += len(rows) - added
+        if added:
+            now = time.monotonic()
+            if self._figuring is not None:
+                self._figuring.wake()
+            else:
+                self._roll_at = min(self._roll_at, now + _ROLL_SECONDS)
+            if self._prunes:
+                self._prune_at = min(self._prune_at, now + _FULL_SECONDS)
+        return None
 
     def _until_due(self) -> float | None:
         due = min(self._roll_at, self._prune_at)
@@ -218,6 +234,16 @@ class Writer:
             else "written again"
         )
         print(f"nucleus-logging: database: {text}", file=sys.stderr, flush=True)
+
+
+def _answer(group: list[_Submission], error: StoreError | None) -> None:
+    # One wake-up a loop, not one a message.
+    for loop in {item.loop for item in group}:
+        mine = [item.committed for item in group if item.loop is loop]
+        try:
+            loop.call_soon_threadsafe(_settle, mine, error)
+        except RuntimeError:
+            pass  # that loop has closed: nobody is left to be told
 
 
 def _settle(futures: list[asyncio.Future[None]], error: StoreError | None) -> None:

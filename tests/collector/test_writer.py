@@ -14,7 +14,7 @@ from nucleus_logging.collector.protocol import row
 from nucleus_logging.collector.settings import Settings
 from nucleus_logging.collector.store import StoreError, StoreRefusedError
 from nucleus_logging.collector.store.sqlite import SqliteStore
-from nucleus_logging.collector.writer import Writer
+from nucleus_logging.collector.writer import Writer, _Submission
 from tests.collector.wire import event
 from tests.tools import wait_until
 
@@ -137,6 +137,56 @@ def test_what_no_database_can_hold_is_refused_and_others_go_on(store: Counting) 
     asyncio.run(run())
     writer.stop()
     assert store.count() == 1
+
+
+def test_nobody_is_refused_for_another(store: Counting, capfd: pytest.CaptureFixture[str]) -> None:
+    """Of a group that the database refuses, only those fail whose rows it is."""
+    writer = Writer(store, Settings(db=store.path))
+    wait_until(lambda: writer._until_due() is None)
+    woken: list[int] = []
+    writer.watch(lambda: woken.append(1))
+
+    async def run() -> None:
+        with closing(sqlite3.connect(store.path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            futures = [writer.commit(rows(0, 1))]
+            while not store.groups:
+                await asyncio.sleep(0.001)
+            (bad,) = rows(1, 2)
+            several = (rows(2, 4), [bad._replace(date=2**63)], rows(4, 6))
+            futures += [writer.commit(one) for one in several]
+            other.execute("COMMIT")
+        done = await asyncio.wait_for(asyncio.gather(*futures, return_exceptions=True), 30)
+        assert [*map(type, done)] == [type(None), type(None), StoreRefusedError, type(None)]
+
+    asyncio.run(run())
+    writer.stop()
+    assert store.groups == [1, 5, 2, 1, 2]
+    assert (store.count(), writer.stored, len(woken)) == (5, 5, 2)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_database_that_goes_away_is_asked_once(
+    store: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While each of a refused group is committed alone, trouble is everybody's."""
+    writer = Writer(store, Settings(db=store.path))
+    errors = [StoreRefusedError("no"), StoreError("away"), StoreError("asked again")]
+
+    def append(rows: Sequence[Row]) -> int:
+        raise errors.pop(0)
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        group = [_Submission(rows(n, n + 1), loop, loop.create_future()) for n in range(3)]
+        writer._commit(group)
+        done = await asyncio.gather(*(one.committed for one in group), return_exceptions=True)
+        assert [*map(str, done)] == ["away"] * 3
+
+    writer.stop()
+    monkeypatch.setattr(store, "append", append)
+    asyncio.run(run())
+    assert len(errors) == 1
 
 
 def test_old_events_go_while_new_ones_come(store: Counting) -> None:
