@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import ssl
+import unicodedata
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,10 +25,10 @@ _SCHEMES = ("nats", "tls")
 
 
 def shown(url: str) -> str:
-    """The address without its secrets, for messages."""
-    return ",".join(
-        f"nats://{part.rpartition('@')[2].rpartition('//')[2]}" for part in url.split(",")
-    )
+    """The address without its secrets, for messages: what stands behind the last user."""
+    # A password that should have been quoted may hold a comma; and some letters mean an @.
+    hosts = unicodedata.normalize("NFKC", url).rpartition("@")[2]
+    return ",".join(f"nats://{host.rpartition('//')[2]}" for host in hosts.split(","))
 
 
 def servers_of(url: str) -> tuple[list[str], dict[str, Any]]:
@@ -36,22 +37,28 @@ def servers_of(url: str) -> tuple[list[str], dict[str, Any]]:
     Raises:
         StreamUnusableError: it is no such address, or a file of certificates cannot be read.
     """
-    first = urlsplit(url.split(",")[0])
-    if first.scheme not in _SCHEMES:
-        raise StreamUnusableError(f"{shown(url)} is no URL of NATS: nats://HOST:4222,HOST:4222")
-    user = first.netloc.rpartition("@")[0]
+    parts = url.split(",")
+    scheme, _, rest = parts[0].partition("://")
+    scheme = scheme.lower()
+    user, at, _ = rest.rpartition("@")
     servers = []
-    for part in url.split(","):
-        host = part.rpartition("//")[2].rstrip("/").rpartition("@")[2]
-        try:
-            parts = urlsplit(f"//{host}")
-            known = bool(parts.hostname) and not parts.path and parts.port != 0
-        except ValueError:
-            known = False
-        if not known:
+    for part in parts:
+        other, _, host = part.rpartition("//")[2].rstrip("/").rpartition("@")
+        server = f"{scheme}://{user}{at}{host}"
+        # Another user than the first one's is the rest of a password with a comma.
+        if not _is_server(server) or other not in ("", user):
             raise StreamUnusableError(f"{shown(url)} is no URL of NATS: nats://HOST:4222,HOST:4222")
-        servers.append(f"{first.scheme}://{f'{user}@' if user else ''}{host}")
-    return servers, _options(first.scheme, bool(user))
+        servers.append(server)
+    return servers, _options(scheme, bool(user))
+
+
+def _is_server(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return known and not (parts.path or parts.query or parts.fragment)
 
 
 def _options(scheme: str, has_user: bool) -> dict[str, Any]:
