@@ -3,17 +3,18 @@
 Idea: there a commit waits on another machine, which can add up meanwhile; so figures have a thread
 and a connection of their own, and large slices. (The embedded store has one writer: there slices
 take turns with commits, in ``writer``.)
-Owns: that thread.
+Owns: that thread, the one line on stderr when events cannot be added up.
 Called by: ``writer``.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
 
-from nucleus_logging.collector.store import StoreError
+from nucleus_logging.collector.store import StoreError, StoreRefusedError
 
 if TYPE_CHECKING:
     from nucleus_logging.collector.store import Store
@@ -37,6 +38,7 @@ class Figuring:
         self._store = store
         self._news, self._ending = threading.Event(), threading.Event()
         self._news.set()  # what a predecessor has left
+        self._told = False
         self._thread = threading.Thread(
             target=self._run, name="nucleus-collector-figures", daemon=True
         )
@@ -63,7 +65,12 @@ class Figuring:
                     # The greater part of what the database can do is for events.
                     self._ending.wait(min(_LONGEST_SECONDS, 3 * (time.monotonic() - start)))
                     start = time.monotonic()
-            except StoreError:
+                self._told = False
+            except StoreError as error:
                 # What is wrong is told when events cannot be committed; figures can wait.
+                if isinstance(error, StoreRefusedError) and not self._told:
+                    self._told = True  # but events may be committed all the same
+                    text = f"figures stand still until this can be added up: {error}"
+                    print(f"nucleus-logging: database: {text}", file=sys.stderr, flush=True)
                 self._ending.wait(_AGAIN_SECONDS)
                 self._news.set()

@@ -31,6 +31,7 @@ __all__ = ["LATEST", "MalformedError", "Message", "parse", "reply", "row"]
 DEPTH_LIMIT = 32
 EVENTS_LIMIT = 100_000  # of a message; no client's events are so short that 16 MiB hold as many
 NAME_LIMIT = 500
+_NAME_BYTES = 1000  # with app and type, what an entry of an index of PostgreSQL may have
 _TEXT_LIMIT = 200
 LATEST = 253_402_300_799_999  # the last millisecond of the year 9999
 
@@ -144,7 +145,7 @@ def row(app: str, event: Mapping[str, Json], received: int) -> Row:
         received,
         received if date is None else date,
         kind,
-        name and name[:NAME_LIMIT],
+        name and _cut(name),
         ident and ident[:_TEXT_LIMIT],
         session,
         device,
@@ -199,6 +200,11 @@ def _key(
     # repr, because it keeps the fields apart whatever they hold.
     text = repr((app, device, session, ident, kind, name)).encode("utf-8", "surrogatepass")
     return date.to_bytes(8, "big") + blake2b(text, digest_size=16).digest()
+
+
+def _cut(name: str) -> str:
+    name = name[:NAME_LIMIT]
+    return name if name.isascii() else name.encode()[:_NAME_BYTES].decode("utf-8", "ignore")
 
 
 def _ident(value: Json) -> str | None:

@@ -132,6 +132,22 @@ def test_names(store: Store) -> None:
     ]
 
 
+def test_what_is_long_stops_no_figures(store: Store) -> None:
+    """Facts, names and types of any length are counted, with what an index can hold of them."""
+    some = random.Random(7)
+
+    def long(length: int, first: int, last: int) -> str:
+        return "".join(chr(some.randint(first, last)) for _ in range(length))
+
+    facts = {name: long(9000, 33, 126) for name in ("platform", "language", "client")}
+    text = long(900, 0x20000, 0x2A000)
+    put(store, at(0, 1, **facts), at(0, 2, name=text, type=text), app=text[:200])
+    put(store, at(0, 3))
+    stats: Any = store.stats(**ALL)
+    assert stats["events"] == 3
+    assert sum(one["count"] for one in stats["names"]) == 3
+
+
 def test_errors_are_grouped(store: Store) -> None:
     """A group counts its errors over time, users and versions, and shows the latest message."""
 
