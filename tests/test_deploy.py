@@ -31,6 +31,13 @@ def test_commands_are_understood(command: list[str]) -> None:
     parser.parse_args(command[1:])
 
 
+@pytest.mark.parametrize("unit", ["nucleus-collector", "nucleus-store"])
+def test_a_unit_is_started_for_ever(unit: str) -> None:
+    """While the stream is away each start fails within a second; systemd gives up after five."""
+    unit_part = (DEPLOY / "systemd" / f"{unit}.service").read_text().partition("[Service]")[0]
+    assert "StartLimitIntervalSec=0" in unit_part.partition("[Unit]")[2].splitlines()
+
+
 def test_both_ways_start_collectors_and_stores() -> None:
     """Nothing has been left out."""
     assert sorted(command[0] for command in _commands()) == ["serve"] * 3 + ["store"] * 2
