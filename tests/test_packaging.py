@@ -72,11 +72,11 @@ def test_the_lowest_versions_are_the_tested_ones() -> None:
     assert pins == _required("fast", "collector", "cluster")
 
 
-def test_the_extras_of_the_readme_exist() -> None:
-    """What README.rst names as extras can be installed; ``socks`` exists, and needs nothing."""
+def test_the_extras_of_the_readme_are_those_for_users() -> None:
+    """README.rst names all but those of who works on the package; ``socks`` needs nothing."""
     extras = _read("setup.cfg")["options.extras_require"]
     named = re.findall(r"^``(\w+)``  ", (ROOT / "README.rst").read_text(), re.MULTILINE)
-    assert {"collector", "fast", "socks"} <= set(named) <= set(extras)
+    assert set(named) == set(extras) - {"test", "browser", "dev"}
     assert _lines(extras["socks"]) == []
 
 
