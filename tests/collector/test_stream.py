@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import sys
@@ -240,6 +241,38 @@ def refused(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
     (line,) = err.splitlines()
     assert "pass-word" not in line
     return line
+
+
+@pytest.mark.parametrize(("whole", "replicas"), [(True, [3, 3, 3]), (False, [3, 3, 2, 1])])
+def test_a_node_that_is_still_starting_is_waited_for(
+    whole: bool,
+    replicas: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Three replicas are asked for while nodes may come; fewer are told in one line."""
+    from nucleus_logging.collector.stream.nats import Nats, StreamError, Wanted
+
+    asked: list[int] = []
+
+    async def request(name: str, body: Any = None) -> dict[str, Any]:
+        if name.startswith("STREAM.INFO"):
+            raise StreamError("stream not found", 10059)
+        asked.append(body["num_replicas"])
+        if len(asked) < len(replicas):
+            if not whole and len(asked) == 2:
+                connection._whole_by = 0.0
+            raise StreamError("no suitable peers for placement", 10005)
+        return {}
+
+    connection = Nats("nats://h")
+    connection._whole_by = float("inf")
+    monkeypatch.setattr(connection, "request", request)
+    asyncio.run(connection.ensure(Wanted()))
+    told = [] if whole else ["NUCLEUS_0 has 1 of 3 replicas, for lack of nodes"]
+    lines = capfd.readouterr().err.splitlines()
+    assert asked == replicas
+    assert [line.partition("stream: ")[2] for line in lines] == told
 
 
 def test_as_a_program(stream: Cluster) -> None:

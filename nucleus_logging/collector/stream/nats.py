@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import time
 from contextlib import suppress
 from datetime import datetime
@@ -35,7 +36,8 @@ _AGAIN_SECONDS = 0.2
 _REQUEST_SECONDS = 2.5
 _SETTLE_SECONDS = 15.0  # that a cluster which has just started may take to have a leader
 _NOT_FOUND, _IN_USE = 10059, 10058
-_NO_PEERS = {10005, 10074, 10052}  # fewer servers than replicas
+_NO_PEERS_NOW = 10005  # of a cluster
+_NO_PEERS = {_NO_PEERS_NOW, 10074, 10052}  # fewer servers than replicas
 
 
 class StreamError(Exception):
@@ -87,6 +89,7 @@ class Nats:
         self.shards = 0
         self._on_lost = on_lost
         self._trouble, self._refused = "", False
+        self._whole_by = 0.0  # until when nodes of the cluster may still be starting
         self._client = Client()
 
     @property
@@ -116,6 +119,7 @@ class Nats:
                 ),
                 _CONNECT_SECONDS,
             )
+            self._whole_by = time.monotonic() + _SETTLE_SECONDS
             # Once it has worked it is tried without end.
             self._client.options["max_reconnect_attempts"] = -1
         except (Error, OSError, ValueError, asyncio.TimeoutError, ImportError) as error:
@@ -292,7 +296,8 @@ class Nats:
             "max_msgs": -1,
             "max_consumers": -1,
         }
-        for replicas in (3, 2, 1):
+        replicas, clustered = 3, False
+        while True:
             try:
                 await self.request(f"STREAM.CREATE.{name}", {**config, "num_replicas": replicas})
             except StreamError as error:
@@ -300,8 +305,16 @@ class Nats:
                     return  # another one was faster; theirs is checked by whoever uses it next
                 if error.code not in _NO_PEERS or replicas == 1:
                     raise
+                clustered = clustered or error.code == _NO_PEERS_NOW
+                if clustered and time.monotonic() < self._whole_by:
+                    await asyncio.sleep(_AGAIN_SECONDS)
+                else:
+                    replicas -= 1
             else:
-                return
+                break
+        if clustered and replicas < 3:
+            text = f"stream: {name} has {replicas} of 3 replicas, for lack of nodes"
+            print(f"nucleus-logging: {text}", file=sys.stderr, flush=True)
 
     async def _info(self, name: str) -> dict[str, Any] | None:
         try:
