@@ -31,6 +31,15 @@ def wait_until(fact: Callable[[], object], timeout: float = 20_000 * MS) -> None
         time.sleep(5 * MS)
 
 
+def refused_without(module: str, *command: str) -> str:
+    """Run a command of ours where a module cannot be imported: status 2, and what it says."""
+    program = "import sys; sys.modules[sys.argv.pop(1)] = None; from nucleus_logging import cli"
+    done = run_python(f"{program}; sys.exit(cli.main(sys.argv[1:]))", module, *command)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    return line
+
+
 def run_python(
     code: str, *arguments: str, timeout: float = 60_000 * MS, **environ: str
 ) -> subprocess.CompletedProcess[str]:

@@ -293,6 +293,8 @@ class TestDetail:
         page.get_by_role("button", name="copy link").click()
         page.get_by_role("button", name="copied").last.wait_for()
         link = page.evaluate("navigator.clipboard.readText()")
+        # Each button says so for a moment only.
+        page.get_by_role("button", name="copied").first.wait_for(state="detached")
         # Over plain HTTP from another machine a page has no clipboard of this kind.
         page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
         page.get_by_role("button", name="copy as JSON").click()
