@@ -40,7 +40,7 @@ def work(thread):
         time.sleep(0.001)
     counts[thread] = step
 counts = {}
-threads = [threading.Thread(target=work, args=(thread,)) for thread in range(3)]
+threads = [threading.Thread(target=work, args=(thread,), daemon=True) for thread in range(3)]
 for thread in threads:
     thread.start()
 def descriptors():
