@@ -25,10 +25,19 @@ def spool(tmp_path: Path) -> Path:
     return tmp_path / "spool"
 
 
+@pytest.fixture
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Coverage starts anew in each child, which takes longer than all else that one does here."""
+    for variable in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.mark.usefixtures("unmeasured")
 def test_two_hundred_forks(collector: Collector, spool: Path) -> None:
     """While threads log and the worker runs: none missing, none twice, no deadlock, no leak."""
     code = """
 logger = shipping()
+sys.setswitchinterval(1e-6)  # a fork may come between any two steps of the others
 logger.info("first", extra={"n": "first"})
 client().flush(30)
 ending = threading.Event()
@@ -170,13 +179,9 @@ assert client().flush(30)
     assert sorted(map(str, arrived(collector))) == ["child"] * rounds + ["parent"] * rounds
 
 
-def test_fork_with_a_lock_held(
-    collector: Collector, spool: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("unmeasured")
+def test_fork_with_a_lock_held(collector: Collector, spool: Path) -> None:
     """A child forked while another thread makes a client, logs or counts can do all of that."""
-    # Measuring coverage has locks of its own, which it does not make anew in the child.
-    for variable in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
-        monkeypatch.delenv(variable, raising=False)
     code = """
 import faulthandler, warnings
 from nucleus_logging import Client
