@@ -23,6 +23,7 @@ import threading
 import time
 from collections import Counter
 from contextlib import closing
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -156,18 +157,19 @@ class Soak:
             end = time.monotonic() + timeout
             while store.count(name="sold") < logged and time.monotonic() < end:
                 time.sleep(0.2)
-            missing = doubled = out_of_order = stored = 0
-            for number, shop in shops.items():
-                app = f"soak{number}"
-                found = [one.payload["n"] for one in store.events(app=app, name="sold")]
-                stored += len(found)
-                missing += len(set(range(1, shop["logged"] + 1)) - set(found))
-                doubled += len(found) - len(set(found))
-                highest = 0
-                for one in found:
-                    assert isinstance(one, int)
-                    out_of_order += one < highest
-                    highest = max(highest, one)
+            found: dict[str, list[int]] = {f"soak{number}": [] for number in shops}
+            for one in store.events(name="sold"):  # one walk: there are many
+                assert isinstance(one.payload["n"], int)
+                found[one.app].append(one.payload["n"])
+        missing = doubled = out_of_order = 0
+        for number, shop in shops.items():
+            mine = found[f"soak{number}"]
+            missing += len(set(range(1, shop["logged"] + 1)) - set(mine))
+            doubled += len(mine) - len(set(mine))
+            out_of_order += sum(
+                n < highest for n, highest in zip(mine, accumulate(mine, max), strict=True)
+            )
+        stored = sum(map(len, found.values()))
         total = {
             key: sum(shop[key] for shop in shops.values())
             for key in ("resent", "waiting", "dropped")

@@ -113,7 +113,7 @@ class Nats:
                     disconnected_cb=self._on_disconnected,
                     max_reconnect_attempts=2,
                     connect_timeout=2,
-                    ping_interval=2,
+                    ping_interval=1,
                     max_outstanding_pings=2,
                     **{"reconnect_time_wait": _AGAIN_SECONDS, **options},
                 ),

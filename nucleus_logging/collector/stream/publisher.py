@@ -1,9 +1,9 @@
 """Taking in without state: rows become a message of the stream, done when a quorum has it.
 
 Idea: many messages are under way at once, each waits for its own acknowledgement, and keeps the
-place in which it came. What is not acknowledged in time fails, and its client sends it again:
-nothing is tried twice here, so that nothing is held here.
-Owns: the messages under way, the one line on stderr when the stream stops or starts taking them.
+place in which it came. The few seconds until there is a new leader are waited for here; what is
+not acknowledged by then fails, and its client sends it again.
+Owns: a lane for each shard, the one line on stderr when the stream stops or starts taking them.
 Called by: ``ingest`` (commit), ``server`` (start, stop). Stands where ``writer`` does with a
 database.
 """
@@ -14,11 +14,13 @@ import asyncio
 import json
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from nats.errors import Error
 
 from nucleus_logging.collector.store import StoreError
+from nucleus_logging.collector.stream.lane import Lane
 from nucleus_logging.collector.stream.messages import encode, split
 from nucleus_logging.collector.stream.nats import Nats, Wanted, subject
 
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Publisher"]
 
-_ACK_SECONDS = 5.0
+_ACK_SECONDS = 8.0  # NATS takes 4 to 9 s to elect a leader in place of one that died
+_TICK_SECONDS = 0.1
 _TROUBLED_SECONDS = 10.0  # within which a leader without quorum has noticed it
 
 
@@ -52,12 +55,11 @@ class Publisher:
         self.nats = Nats(url, self._lost)
         self._wanted = wanted
         self._inbox = ""
-        self._number = 0
         self._most = 0
         self._failing = False
         self._trouble, self._troubled_at = "", -_TROUBLED_SECONDS
-        self._under_way: dict[str, asyncio.Future[None]] = {}
-        self._reasons: dict[str, str] = {}
+        self._lanes: list[Lane] = []
+        self._ticking: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -71,14 +73,18 @@ class Publisher:
             await self.nats.ensure(self._wanted)
             self._most = self.nats.client.max_payload
             self._inbox = self.nats.client.new_inbox()
-            await self.nats.client.subscribe(f"{self._inbox}.*", cb=self._acknowledged)
+            self._lanes = [Lane(partial(self._send, shard)) for shard in range(self.nats.shards)]
+            await self.nats.client.subscribe(f"{self._inbox}.*.*", cb=self._answered)
         except BaseException:
             await self.nats.close()
             raise
 
     async def stop(self) -> None:
         """Give up what is under way, and the connection."""
-        self._lost()
+        if self._ticking is not None:
+            self._ticking.cancel()
+        for lane in self._lanes:
+            lane.give_up("the collector ends")
         await self.nats.close()
 
     def commit(self, rows: Sequence[Row]) -> asyncio.Future[None]:
@@ -104,54 +110,49 @@ class Publisher:
     def _publish(self, shard: int, message: bytes) -> asyncio.Future[None]:
         loop = asyncio.get_running_loop()
         acknowledged: asyncio.Future[None] = loop.create_future()
-        self._number += 1
-        reply = f"{self._inbox}.{self._number}"
-        self._under_way[reply] = acknowledged
-        timer = loop.call_later(_ACK_SECONDS, self._late, reply)
-        acknowledged.add_done_callback(lambda _: timer.cancel())
-        if not self.nats.client.is_connected:
-            # NATS' client would keep it for later, when its sender has long sent it again.
-            self._reasons[reply] = "not connected"
-            return acknowledged
-        # Tasks begin in the order in which they are made, so messages keep theirs.
-        task = loop.create_task(self._send(shard, message, reply))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        now = time.monotonic()
+        settle = partial(_settle, acknowledged)
+        self._lanes[shard].add(message, settle, now, now + _ACK_SECONDS)
+        if self._ticking is None:
+            self._ticking = loop.call_later(_TICK_SECONDS, self._tick)
         return acknowledged
 
-    async def _send(self, shard: int, message: bytes, reply: str) -> None:
+    def _tick(self) -> None:
+        now, connected = time.monotonic(), self.nats.client.is_connected
+        for lane in self._lanes:
+            lane.tick(now, connected=connected)
+        loop = asyncio.get_running_loop()
+        self._ticking = loop.call_later(_TICK_SECONDS, self._tick) if any(self._lanes) else None
+
+    def _send(self, shard: int, number: int, message: bytes) -> None:
+        if not self.nats.client.is_connected:
+            return  # NATS' client would keep it, when the lane does
+        # Tasks begin in the order in which they are made, so messages keep theirs.
+        task = asyncio.get_running_loop().create_task(self._hand_over(shard, number, message))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _hand_over(self, shard: int, number: int, message: bytes) -> None:
+        reply = f"{self._inbox}.{shard}.{number}"
         try:
             await self.nats.client.publish(subject(shard), message, reply=reply)
         except (Error, OSError) as error:
-            self._settle(reply, str(error))
+            self._lanes[shard].unheard(number, str(error), time.monotonic())
 
-    async def _acknowledged(self, message: Msg) -> None:
+    async def _answered(self, message: Msg) -> None:
+        shard, number = map(int, message.subject.rsplit(".", 2)[1:])
+        now = time.monotonic()
         if message.headers and message.headers.get("Status"):
-            # Told late: a sender who fails at once comes again at once, and then waits longer and
-            # longer, when all it takes is the few seconds until there is a new leader.
-            if message.subject in self._under_way:
-                self._reasons[message.subject] = "nobody answers: no stream, or no quorum of it"
+            reason = "nobody answers: no stream, or no quorum of it"
+            self._lanes[shard].unheard(number, reason, now)
             return
         answer = json.loads(message.data)
-        trouble = answer["error"].get("description", "refused") if "error" in answer else ""
-        self._settle(message.subject, trouble)
-
-    def _late(self, reply: str) -> None:
-        self._settle(reply, self._reasons.get(reply, "no acknowledgement in time"))
-
-    def _settle(self, reply: str, trouble: str) -> None:
-        acknowledged = self._under_way.pop(reply, None)
-        self._reasons.pop(reply, None)
-        if acknowledged is None or acknowledged.done():
-            return
-        if trouble:
-            acknowledged.set_exception(StoreError(f"the stream: {trouble}"))
-        else:
-            acknowledged.set_result(None)
+        refusal = answer["error"].get("description", "refused") if "error" in answer else ""
+        self._lanes[shard].answered(number, refusal, now)
 
     def _lost(self) -> None:
-        for reply in list(self._under_way):
-            self._settle(reply, "connection lost")
+        for lane in self._lanes:
+            lane.stall("connection lost")
 
     def _count(self, done: asyncio.Future[None], rows: int) -> None:
         error = None if done.cancelled() else done.exception()
@@ -169,6 +170,15 @@ class Publisher:
             else "written again"
         )
         print(f"nucleus-logging: stream: {text}", file=sys.stderr, flush=True)
+
+
+def _settle(acknowledged: asyncio.Future[None], trouble: str) -> None:
+    if acknowledged.done():
+        return
+    if trouble:
+        acknowledged.set_exception(StoreError(f"the stream: {trouble}"))
+    else:
+        acknowledged.set_result(None)
 
 
 def _all(futures: list[asyncio.Future[None]]) -> asyncio.Future[None]:
