@@ -16,27 +16,16 @@ from nucleus_logging.collector.store.opening import open_store
 from nucleus_logging.collector.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from nucleus_logging.collector.live import Recent
     from nucleus_logging.collector.settings import Settings
-    from nucleus_logging.collector.store import Row, Store
+    from nucleus_logging.collector.sink import Sink
+    from nucleus_logging.collector.store import Store
 
-__all__ = ["Backend", "Database", "Figure", "Health", "Sink", "ask"]
+__all__ = ["Backend", "Database", "Figure", "Health", "ask"]
 
 _HEALTH_SECONDS = 2.0
-
-
-class Sink(Protocol):
-    """Where rows are committed, and what it has counted."""
-
-    stored: int
-    duplicates: int
-    failures: int
-    pruned: int
-
-    def commit(self, rows: Sequence[Row]) -> asyncio.Future[None]:
-        """Have rows committed; a ``StoreError`` says that it is not known to be so."""
 
 
 class Health(NamedTuple):

@@ -20,8 +20,8 @@ from nucleus_logging.collector.protocol import MalformedError, parse, reply, row
 from nucleus_logging.collector.store import StoreError
 
 if TYPE_CHECKING:
-    from nucleus_logging.collector.backend import Sink
     from nucleus_logging.collector.settings import Settings
+    from nucleus_logging.collector.sink import Sink
     from nucleus_logging.collector.store import Row
 
 __all__ = ["MESSAGE_BYTES", "Ingest"]
@@ -118,7 +118,7 @@ class Ingest:
             raise web.HTTPBadRequest(text=f"{error}\n") from None
         except StoreError:
             raise web.HTTPServiceUnavailable(
-                text="the database does not take it now\n", headers={"Retry-After": "5"}
+                text=f"the {self._sink.name} does not take it now\n", headers={"Retry-After": "5"}
             ) from None
         finally:
             await self._budget.give(len(body))
@@ -227,38 +227,40 @@ class Ingest:
             taken = await pending.get()
             try:
                 if not gone:
-                    gone = not await _deliver(socket, taken, transport)
+                    gone = not await self._deliver(socket, taken, transport)
             finally:
                 pending.task_done()
                 await self._budget.give(taken.size)
 
-
-async def _deliver(
-    socket: web.WebSocketResponse, taken: _Taken, transport: asyncio.Transport | None
-) -> bool:
-    """Send one reply after its commit; False when that has ended the connection."""
-    watchdog: asyncio.TimerHandle | None = None
-    try:
-        if taken.committed is not None:
-            await taken.committed
-        if transport is not None:
-            # A client that does not read its replies is not waited for without end. No `wait_for`:
-            # it loses a cancellation that comes together with the result (gh-86296).
-            loop = asyncio.get_running_loop()
-            watchdog = loop.call_later(_SEND_SECONDS, transport.abort)
-        await socket.send_str(taken.reply)
-    except StoreError:
-        # Unacknowledged, it will be sent again; the close tells the client to wait a little.
-        reason = b"the database does not take it now"
-        await socket.close(code=WSCloseCode.TRY_AGAIN_LATER, message=reason)
-    except ConnectionError:
-        await socket.close()
-    else:
-        return True
-    finally:
-        if watchdog is not None:
-            watchdog.cancel()
-    return False
+    async def _deliver(
+        self,
+        socket: web.WebSocketResponse,
+        taken: _Taken,
+        transport: asyncio.Transport | None,
+    ) -> bool:
+        """Send one reply after its commit; False when that has ended the connection."""
+        watchdog: asyncio.TimerHandle | None = None
+        try:
+            if taken.committed is not None:
+                await taken.committed
+            if transport is not None:
+                # A client that does not read its replies is not waited for without end. No
+                # `wait_for`: it loses a cancellation that comes with the result (gh-86296).
+                loop = asyncio.get_running_loop()
+                watchdog = loop.call_later(_SEND_SECONDS, transport.abort)
+            await socket.send_str(taken.reply)
+        except StoreError:
+            # Unacknowledged, it will be sent again; the close tells the client to wait a little.
+            reason = f"the {self._sink.name} does not take it now"
+            await socket.close(code=WSCloseCode.TRY_AGAIN_LATER, message=reason.encode())
+        except ConnectionError:
+            await socket.close()
+        else:
+            return True
+        finally:
+            if watchdog is not None:
+                watchdog.cancel()
+        return False
 
 
 async def _goodbye(socket: web.WebSocketResponse, pending: asyncio.Queue[_Taken]) -> None:

@@ -47,7 +47,7 @@ class Metrics:
             ("limited", "Messages refused or held back by --rate-limit.", self._ingest.limited),
             ("stored", "Events committed.", self._sink.stored),
             ("duplicates", "Events that had been stored before.", self._sink.duplicates),
-            ("failures", "Commits that the database refused.", self._sink.failures),
+            ("failures", "Commits that failed.", self._sink.failures),
             ("pruned", "Events removed by --retain and --max-size.", self._sink.pruned),
             ("refused", "Requests refused by Host, Origin or token.", self._guard.refused),
         ):

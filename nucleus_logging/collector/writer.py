@@ -3,8 +3,7 @@
 Idea: while a group is being committed, the next one gathers; so a lone message waits for one short
 commit, and a flood shares them. Whoever submitted learns of the commit, or of its failure, on its
 own event loop.
-Owns: the writing thread, its queue, when old events are removed, the one line on stderr when the
-database stops or starts working.
+Owns: the writing thread, its queue, when old events are removed.
 Called by: ``ingest`` (commit), ``server`` (start, stop).
 """
 
@@ -12,12 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import queue
-import sys
 import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from nucleus_logging.collector.figuring import Figuring
+from nucleus_logging.collector.sink import Sink
 from nucleus_logging.collector.store import Row, Store, StoreError, StoreRefusedError
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ class _Slice:
             self.rows = min(_SLICE_ROWS * 20, self.rows * 2)
 
 
-class Writer:
+class Writer(Sink):
     """Commits rows to a store, on a thread of its own.
 
     Args:
@@ -66,10 +65,7 @@ class Writer:
     """
 
     def __init__(self, store: Store, settings: Settings) -> None:
-        self.stored = 0
-        self.duplicates = 0
-        self.failures = 0
-        self.pruned = 0
+        super().__init__("database")
         self._store = store
         self._retain_ms = None if settings.retain is None else int(settings.retain * 86_400_000)
         self._max_bytes = None if settings.max_size is None else int(settings.max_size * 1_000_000)
@@ -79,7 +75,6 @@ class Writer:
         self._roll_at = _NEVER if store.shared else 0.0
         self._prunes = not (settings.retain is settings.max_size is None)
         self._prune_at = 0.0 if self._prunes else _NEVER
-        self._failing = False
         self._queue: queue.SimpleQueue[_Submission | None] = queue.SimpleQueue()
         self._thread = threading.Thread(
             target=self._run, name="nucleus-collector-writer", daemon=True
@@ -87,10 +82,7 @@ class Writer:
         self._thread.start()
 
     def commit(self, rows: Sequence[Row]) -> asyncio.Future[None]:
-        """Have these rows committed; the future of the running loop is done when they are.
-
-        The future's exception is a ``StoreError`` when the database did not take them.
-        """
+        """Have these rows committed; see ``Sink.commit``."""
         loop = asyncio.get_running_loop()
         committed: asyncio.Future[None] = loop.create_future()
         self._queue.put(_Submission(rows, loop, committed))
@@ -144,7 +136,7 @@ class Writer:
             error = self._commit_each(group)
         else:
             _answer(group, error)
-        self._tell(error)
+        self.tell(error)
         if error is None:
             for watcher in self._watchers:
                 watcher()
@@ -223,17 +215,6 @@ class Writer:
         self.pruned += removed
         self._pruning.adapt(time.monotonic() - start)
         self._prune_at = 0.0 if removed else time.monotonic() + _PRUNE_SECONDS
-
-    def _tell(self, error: StoreError | None) -> None:
-        if (error is not None) == self._failing:
-            return
-        self._failing = error is not None
-        text = (
-            f"nothing is acknowledged until it can be written again: {error}"
-            if error
-            else "written again"
-        )
-        print(f"nucleus-logging: database: {text}", file=sys.stderr, flush=True)
 
 
 def _answer(group: list[_Submission], error: StoreError | None) -> None:

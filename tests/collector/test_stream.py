@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
+import signal
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -41,12 +42,7 @@ def rows(first: int, end: int, text: str = "") -> list[Row]:
 
 def stored(cluster: Cluster, shard: int = 0) -> list[Row]:
     """What a shard holds, in its order."""
-    state = cluster.ask(f"STREAM.INFO.NUCLEUS_{shard}")["state"]
-    found: list[Row] = []
-    for seq in range(state["first_seq"], state["last_seq"] + 1):
-        message = cluster.ask(f"STREAM.MSG.GET.NUCLEUS_{shard}", {"seq": seq})["message"]
-        found += decode(base64.b64decode(message["data"]))
-    return found
+    return [one for message in cluster.messages(f"NUCLEUS_{shard}") for one in decode(message)]
 
 
 def post(url: str, *events: dict[str, Any]) -> int:
@@ -151,11 +147,14 @@ class TestTaking:
             statuses = [post(collector.url, *big) for _ in range(4)]
             assert statuses[0] == 200
             assert statuses[-1] == 503
+            refusal = request(collector.url, "POST", "/app/shop/track", frame(*big))[2]
+            assert refusal == b"the stream does not take it now\n"
             with connected(collector.url) as client:
                 client.send(frame(*big))
                 opcode, payload = client.recv_data()
                 assert opcode == websocket.ABNF.OPCODE_CLOSE
                 assert int.from_bytes(payload[:2], "big") == 1013
+                assert payload[2:] == refusal.strip()
             stream.ask("STREAM.PURGE.NUCLEUS_0")
             assert post(collector.url, *big) == 200
 
@@ -189,6 +188,58 @@ class TestTaking:
         told = [line for line in capfd.readouterr().err.splitlines() if "stream:" in line]
         assert "nothing is acknowledged" in told[0]
         assert "written again" in told[-1]
+
+    def test_a_killed_leader(self, stream: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Clients wait for the next leader on their connections; all acknowledged is there, once.
+
+        And in order: nobody had to send anything again.
+        """
+        patience = "nucleus_logging.collector.stream.publisher._ACK_SECONDS"
+        monkeypatch.setattr(patience, nats.ELECTION)
+        sent: dict[str, int] = {}
+        acknowledged: dict[str, list[str]] = {}
+        ending = threading.Event()
+
+        def log(device: str, url: str) -> None:
+            acknowledged[device] = []
+            sent[device] = 0
+            with connected(url) as client:
+                while not ending.is_set() or len(acknowledged[device]) < sent[device]:
+                    while sent[device] < len(acknowledged[device]) + 3 and not ending.is_set():
+                        number = sent[device]
+                        client.send(frame(event(number, id=f"{device}-{number}", deviceId=device)))
+                        sent[device] += 1
+                    acknowledged[device] += ids_of(client.recv())
+                    ending.wait(0.05)
+
+        def counts() -> list[int]:
+            return [len(acknowledged[device]) for device in devices]
+
+        devices = ["a", "b", "c"]
+        with Collector(settings=Settings(db=None, stream=stream.url, port=0)) as collector:
+            clients = [
+                threading.Thread(target=log, args=(device, collector.url)) for device in devices
+            ]
+            for client in clients:
+                client.start()
+            wait_until(lambda: acknowledged.keys() == set(devices) and min(counts()) > 20)
+            leader = stream.leader()
+            leader.stop(signal.SIGKILL)
+            before = counts()
+            wait_until(
+                lambda: all(now > then + 20 for now, then in zip(counts(), before, strict=True)),
+                nats.ELECTION,
+            )
+            ending.set()
+            for client in clients:
+                client.join()
+            leader.start()
+            stream.ready()
+        found = [one.id or "" for one in stored(stream)]
+        for device in devices:
+            mine = dict.fromkeys(one for one in found if one.startswith(device))
+            assert list(mine) == acknowledged[device]
+            assert len(mine) == sent[device]
 
 
 class TestReading:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import shutil
@@ -150,6 +151,28 @@ class Cluster:
 
         wait_until(led, ELECTION)
         return found[0]
+
+    def messages(self, stream: str) -> list[bytes]:
+        """All that a stream holds, in its order."""
+        return asyncio.run(self._messages(stream))
+
+    async def _messages(self, stream: str) -> list[bytes]:
+        import nats
+
+        client = await nats.connect(self._servers)
+        found: list[bytes] = []
+
+        async def ask(name: str, body: object) -> dict[str, Any]:
+            reply = await client.request(f"$JS.API.{name}.{stream}", json.dumps(body).encode())
+            answer: dict[str, Any] = json.loads(reply.data)
+            return answer
+
+        state = (await ask("STREAM.INFO", {}))["state"]
+        for seq in range(state["first_seq"], state["last_seq"] + 1):
+            message = (await ask("STREAM.MSG.GET", {"seq": seq}))["message"]
+            found.append(base64.b64decode(message["data"]))
+        await client.close()
+        return found
 
     async def _take(self, subject: str, count: int) -> None:
         import nats

@@ -3,7 +3,7 @@
 Idea: many messages are under way at once, each waits for its own acknowledgement, and keeps the
 place in which it came. The few seconds until there is a new leader are waited for here; what is
 not acknowledged by then fails, and its client sends it again.
-Owns: a lane for each shard, the one line on stderr when the stream stops or starts taking them.
+Owns: a lane for each shard.
 Called by: ``ingest`` (commit), ``server`` (start, stop). Stands where ``writer`` does with a
 database.
 """
@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import time
 from functools import partial
 from typing import TYPE_CHECKING
 
 from nats.errors import Error
 
+from nucleus_logging.collector.sink import Sink
 from nucleus_logging.collector.store import StoreError
 from nucleus_logging.collector.stream.lane import Lane
 from nucleus_logging.collector.stream.messages import encode, split
@@ -38,7 +38,7 @@ _TICK_SECONDS = 0.1
 _TROUBLED_SECONDS = 10.0  # within which a leader without quorum has noticed it
 
 
-class Publisher:
+class Publisher(Sink):
     """Publishes rows, on the running event loop.
 
     Args:
@@ -47,16 +47,12 @@ class Publisher:
     """
 
     def __init__(self, url: str, wanted: Wanted) -> None:
-        self.stored = 0
-        self.duplicates = 0  # known only where they are stored
-        self.failures = 0
-        self.pruned = 0
+        super().__init__("stream")  # duplicates are known only where they are stored
         self.too_large = 0
         self.nats = Nats(url, self._lost)
         self._wanted = wanted
         self._inbox = ""
         self._most = 0
-        self._failing = False
         self._trouble, self._troubled_at = "", -_TROUBLED_SECONDS
         self._lanes: list[Lane] = []
         self._ticking: asyncio.TimerHandle | None = None
@@ -88,10 +84,7 @@ class Publisher:
         await self.nats.close()
 
     def commit(self, rows: Sequence[Row]) -> asyncio.Future[None]:
-        """Publish these rows; the future is done when a quorum has them.
-
-        The future's exception is a ``StoreError`` when that is not known to be so.
-        """
+        """Publish these rows, until a quorum has them; see ``Sink.commit``."""
         futures = []
         for shard, mine in split(rows, self.nats.shards).items():
             messages, too_large = encode(mine, self._most)
@@ -103,7 +96,7 @@ class Publisher:
 
     async def health(self) -> str:
         """What is wrong with the stream now; empty when it takes events in."""
-        if self._failing and time.monotonic() < self._troubled_at + _TROUBLED_SECONDS:
+        if self.failing and time.monotonic() < self._troubled_at + _TROUBLED_SECONDS:
             return self._trouble
         return await self.nats.health()
 
@@ -161,22 +154,14 @@ class Publisher:
         else:
             self.failures += 1
             self._trouble, self._troubled_at = str(error), time.monotonic()
-        if (error is not None) == self._failing:
-            return
-        self._failing = error is not None
-        text = (
-            f"nothing is acknowledged until it can be written again: {error}"
-            if error
-            else "written again"
-        )
-        print(f"nucleus-logging: stream: {text}", file=sys.stderr, flush=True)
+        self.tell(error)
 
 
 def _settle(acknowledged: asyncio.Future[None], trouble: str) -> None:
     if acknowledged.done():
         return
     if trouble:
-        acknowledged.set_exception(StoreError(f"the stream: {trouble}"))
+        acknowledged.set_exception(StoreError(trouble))
     else:
         acknowledged.set_result(None)
 
