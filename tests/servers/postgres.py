@@ -10,10 +10,13 @@ import signal
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.running import free_port
 from tests.tools import wait_until
+
+if TYPE_CHECKING:
+    from trustme import CA
 
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -73,6 +76,34 @@ class Postgres:
             cwd="/",
         )
         wait_until(lambda: not asyncio.run(self._trouble()))
+
+    def guard(self, authority: CA) -> None:
+        """Make a role ``nucleus`` that has to show a certificate of this authority as well."""
+        self.fetch("CREATE ROLE nucleus LOGIN PASSWORD 'pass-word'", self.url())
+        self.fetch("CREATE SCHEMA AUTHORIZATION nucleus", self.url())
+        issued = authority.issue_cert("127.0.0.1")
+        files = {
+            "server.pem": issued.cert_chain_pems[0].bytes(),
+            "server.key": issued.private_key_pem.bytes(),
+            "ca.pem": authority.cert_pem.bytes(),
+            "hba.conf": b"hostssl all nucleus all scram-sha-256 clientcert=verify-full\n"
+            b"host all nucleus all reject\nhost all postgres all scram-sha-256\n",
+        }
+        owner = self.folder.stat()
+        for name, content in files.items():
+            path = self.folder / name
+            path.write_bytes(content)
+            path.chmod(0o600)
+            os.chown(path, owner.st_uid, owner.st_gid)
+        self.stop()
+        self._settings |= {
+            "ssl": "on",
+            "ssl_cert_file": str(self.folder / "server.pem"),
+            "ssl_key_file": str(self.folder / "server.key"),
+            "ssl_ca_file": str(self.folder / "ca.pem"),
+            "hba_file": str(self.folder / "hba.conf"),
+        }
+        self.start()
 
     def stop(self, number: int = signal.SIGINT) -> None:
         """End it: SIGINT cuts every connection, SIGQUIT is a crash."""

@@ -95,6 +95,9 @@ def reason_of(error: BaseException, url: str) -> str:
     """What is wrong in one line, with nothing of the URL's secrets."""
     if isinstance(error, asyncio.TimeoutError):
         return "it does not answer"
+    if isinstance(error, FileNotFoundError):
+        # It does not say which: of sslrootcert, sslcert and sslkey, or a socket's.
+        return "a file of certificates, or a socket, that is named is not there"
     if isinstance(error, (ValueError, asyncpg.InterfaceError)) and not isinstance(error, OSError):
         text = str(error)
         if any(part and part in text for part in re.split(r"[:/@?&=]+", url)[1:]):

@@ -76,6 +76,7 @@ def _options(scheme: str, has_user: bool) -> dict[str, Any]:
             if cert:
                 context.load_cert_chain(cert, environ("NATS_KEY"))
         except OSError as error:
-            raise StreamUnusableError(f"cannot read NATS' certificates: {error}") from None
+            files = [f"${name}" for name in ("NATS_CA", "NATS_CERT", "NATS_KEY") if environ(name)]
+            raise StreamUnusableError(f"cannot read {', '.join(files)}: {error}") from None
         options["tls"] = context
     return options
