@@ -282,6 +282,7 @@ class Client(Tracking):
 
     def after_fork_in_parent(self) -> None:
         """Go on with the next event; at once where a thread may be started unseen."""
+        self._machine.worker.resume()
         if sys.version_info < (3, 12) and self._pending() and self._exit_at is None:
             self._machine.worker.alert()
 

@@ -72,6 +72,11 @@ class OwnThreads(set[int]):
             super().discard(ident)
             self._past.append((ident, self._since.pop(ident, 0.0), time.time()))
 
+    def forked(self) -> None:
+        """Forget the parent's threads, in a child: their idents are used again."""
+        for ident in self - {get_ident()}:
+            self.discard(ident)
+
     def here(self) -> bool:
         """Tell whether what is logged by the calling code, now, is our own."""
         return get_ident() in self and not _finalizing()
@@ -182,6 +187,7 @@ class Intake:
         Args:
             prefix: of the parent's ids.
         """
+        OWN_THREADS.forked()
         session = self.session
         if session is None:
             return

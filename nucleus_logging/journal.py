@@ -123,18 +123,15 @@ class Journal:
         return None
 
     def _create(self, generation: int) -> Segment | None:
-        try:
-            created = files.create(
-                self.directory,
-                f"{self._name}-{next(self._numbers):06d}",
-                self.options,
-                self.facts,
-            )
-        except OSError as error:
-            self._fail("cannot open a journal segment", error)
-            return None
-        created.generation = generation
-        segment = self._own.setdefault(generation, created)
+        name = f"{self._name}-{next(self._numbers):06d}"
+        with files.opening(os.path.join(self.directory, name)):
+            try:
+                created = files.create(self.directory, name, self.options, self.facts)
+            except OSError as error:
+                self._fail("cannot open a journal segment", error)
+                return None
+            created.generation = generation
+            segment = self._own.setdefault(generation, created)
         if segment is not created:
             created.delete()
         return segment

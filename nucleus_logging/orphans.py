@@ -67,11 +67,12 @@ class Orphans:
             process = _process(path)
             if path in taken or process in refused:
                 continue
-            segment = self._lock(path)
-            if segment is None:
-                refused.add(process)
-            else:
-                self.found.append(segment)
+            with files.opening(path):
+                segment = self._lock(path)
+                if segment is None:
+                    refused.add(process)
+                else:
+                    self.found.append(segment)
 
     def _lock(self, path: str) -> Segment | None:
         try:

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import errno
 import os
+from _thread import get_ident
 from collections import deque
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from nucleus_logging.lines import FORMAT, Content, closing_line, json_line
@@ -32,6 +34,8 @@ _LOCKS: bool = fcntl is not None
 SUFFIX = ".jsonl"
 NEW = ".new"
 _CHUNK = 1024 * 1024
+#: What is being opened at the moment, and by which threads.
+_opening: deque[tuple[str, int]] = deque()
 
 
 class Segment:
@@ -219,6 +223,43 @@ class Segment:
                 os.close(fd)
             except OSError:
                 pass
+
+
+@contextmanager
+def opening(path: str) -> Iterator[None]:
+    """Note that a segment is being opened, until somebody else knows its descriptor."""
+    entry = (path.removesuffix(SUFFIX), get_ident())
+    _opening.append(entry)
+    try:
+        yield
+    finally:
+        _opening.remove(entry)
+
+
+def close_inherited() -> None:
+    """In a forked child: close the segments that other threads of the parent were opening.
+
+    Their descriptors are known to nobody here, and would keep the parent's locks for ever.
+    """
+    strange = [entry for entry in _opening if entry[1] != get_ident()]
+    for entry in strange:
+        _opening.remove(entry)
+    known = set(filter(None, (_file(p + end) for p, _ in strange for end in (NEW, SUFFIX))))
+    try:
+        descriptors = os.listdir("/dev/fd") if known else []
+    except OSError:
+        return
+    for fd in map(int, descriptors):
+        if _file(fd) in known:
+            os.close(fd)
+
+
+def _file(which: str | int) -> tuple[int, int] | None:
+    try:
+        status = os.stat(which)
+    except OSError:  # not there yet; or the descriptor of a listing that is over
+        return None
+    return status.st_dev, status.st_ino
 
 
 def create(directory: str, name: str, options: Options, facts: Facts) -> Segment:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from nucleus_logging.events import frame, parse_answer
 from nucleus_logging.notices import Notices
+from nucleus_logging.segment import close_inherited
 from nucleus_logging.uptake import Uptake
 from nucleus_logging.waiters import Waiter, Waiters
 
@@ -155,6 +156,7 @@ class Shipper:
         self.link.abandon()
         if self.spool is not None:
             self.spool.journal.abandon()
+            close_inherited()
 
     def disconnect(self, now: float) -> None:
         """Close the connection."""

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _SHORTEST_PAUSE = 0.05
 _LONGEST_PAUSE = 60.0
 _GLANCE = 0.02
+#: Seconds for which no thread is started at most while a fork is prepared.
+_FORK_TIMEOUT = 1.0
 
 
 class Worker:
@@ -60,6 +62,7 @@ class Worker:
         self._running = threading.Lock()
         self._bell: Bell | None = None
         self._stopping = False
+        self._forking_until = 0.0
         self.failures = 0
 
     # What follows may be called by any thread.
@@ -97,6 +100,10 @@ class Worker:
             if self._stopping or self._thread is None:
                 # It may have looked for the last time already: the next capture rings again.
                 self._buffer.mark = 0
+            return True
+        if self._clock() < self._forking_until:
+            self._running.release()
+            self._buffer.mark = 0
             return True
         try:
             thread = threading.Thread(target=self._run, name="nucleus-logging", daemon=True)
@@ -156,11 +163,26 @@ class Worker:
             self._running.release()
 
     def pause(self, timeout: float) -> None:
-        """End thread and connector before a fork, within ``timeout`` seconds each."""
-        if self._thread is None or self._thread is threading.current_thread():
+        """End thread and connector before a fork, within ``timeout`` seconds each.
+
+        Nobody starts them again until `resume`: they would be in the middle of something.
+        """
+        if self._thread is threading.current_thread():
             return
-        self.stop(timeout)
+        self._forking_until = self._clock() + _FORK_TIMEOUT
+        end = Deadline(timeout)
+        # Whoever has it now may be just starting the thread; later ones see that they must not.
+        while not self._running.acquire(timeout=0.001):
+            self.stop(end.remaining())
+            if end.expired():
+                break
+        else:
+            self._running.release()
         self._link.stop(timeout)
+
+    def resume(self) -> None:
+        """Let the thread be started again, after a fork."""
+        self._forking_until = 0.0
 
     def abandon(self) -> None:
         """In a forked child: close what is inherited, so that it stays the parent's."""

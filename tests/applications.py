@@ -12,6 +12,7 @@ from nucleus_logging.client import Client, close_all
 from tests.tools import MS, ROOT, wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from nucleus_logging.collector import Collector
@@ -50,6 +51,7 @@ class Application:
         spool: its journal.
         options: of the interpreter, before the program.
         before: what it does before it imports the package.
+        arguments: its own, behind the collector's URL and the spool.
         environ: variables on top of this process's.
     """
 
@@ -60,6 +62,7 @@ class Application:
         spool: Path,
         *options: str,
         before: str = "",
+        arguments: Sequence[str] = (),
         **environ: str,
     ) -> None:
         places = [collector.url, str(spool)]
@@ -70,6 +73,7 @@ class Application:
                 "-c",
                 before + _PROLOGUE + code,
                 *places,
+                *arguments,
             ],
             cwd=ROOT,
             env={**os.environ, **environ},

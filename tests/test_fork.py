@@ -329,3 +329,114 @@ client().flush(30)
     with Application(code, collector, spool) as application:
         status, _, err = application.end()
     assert status == 0, err
+
+
+def test_a_thread_of_the_child_is_not_taken_for_the_parents_worker(
+    collector: Collector, spool: Path
+) -> None:
+    """Idents are used again: what a new thread logs is not what a thread of ours has logged."""
+    code = """
+inside, parent = threading.Event(), os.getpid()
+def slowly(event):
+    inside.set()
+    while os.getpid() == parent and not released.is_set():
+        time.sleep(0.001)
+    return event
+released = threading.Event()
+import warnings
+logger = shipping(before_send=slowly)
+logger.info("parent", extra={"n": "parent"})
+inside.wait()
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # a worker that is in a callback cannot be ended
+    pid = os.fork()
+if not pid:
+    together = threading.Barrier(6)
+    def work(number):
+        together.wait()
+        logger.info("child", extra={"n": number})
+        together.wait()
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    os._exit(0 if client().flush(30) else 1)
+assert os.waitpid(pid, 0)[1] == 0
+released.set()
+assert client().flush(30)
+"""
+    with Application(code, collector, spool) as application:
+        status, _, err = application.end()
+    assert status == 0, err
+    assert sorted(map(str, arrived(collector))) == [*map(str, range(6)), "parent"]
+
+
+def test_no_worker_starts_while_a_fork_is_prepared(collector: Collector, spool: Path) -> None:
+    """What is logged between our hook and the fork, here by another hook, waits for its end."""
+    code = """
+seen = []
+def hook():
+    logger.info("in the hook", extra={"n": "hook"})
+    time.sleep(0.05)
+    seen.extend(thread.name for thread in threading.enumerate())
+os.register_at_fork(before=hook)  # those that came first are called last
+logger = shipping()
+logger.info("before", extra={"n": "before"})
+assert client().flush(30)
+pid = os.fork()
+if not pid:
+    os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+assert seen == ["MainThread"], seen
+assert client().flush(30)
+"""
+    with Application(code, collector, spool) as application:
+        status, _, err = application.end()
+    assert status == 0, err
+    assert arrived(collector) == ["before", "hook"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at descriptors")
+@pytest.mark.parametrize("moment", ["locked", "named"])
+def test_fork_while_a_segment_is_created(collector: Collector, spool: Path, moment: str) -> None:
+    """The child does not keep its parent's newest segment locked, whose descriptor nobody knew."""
+    code = """
+import warnings
+from nucleus_logging import segment
+logger = shipping()
+created, forked = threading.Event(), threading.Event()
+def halting(function):
+    def call(*arguments):
+        try:
+            return function(*arguments)
+        finally:
+            if threading.current_thread() is thread:
+                created.set()
+                forked.wait()
+    return call
+if "locked" in sys.argv[3:]:
+    segment.fcntl.flock = halting(segment.fcntl.flock)
+else:
+    segment.os.rename = halting(segment.os.rename)
+thread = threading.Thread(target=lambda: logger.error("parent", extra={"n": "parent"}))
+thread.start()
+created.wait()
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    pid = os.fork()
+if not pid:
+    held = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if fd > "2"
+            and os.path.exists(f"/proc/self/fd/{fd}")]
+    os.write(2, repr([path for path in held if sys.argv[2] in path]).encode())
+    logger.error("child", extra={"n": "child"})
+    os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+forked.set()
+thread.join()
+"""
+    with Application(code, collector, spool, arguments=[moment]) as application:
+        status, _, err = application.end()
+    assert (status, err) == (0, "[]")
+    deliver(collector, spool)
+    assert sorted(map(str, arrived(collector))) == ["child", "parent"]
