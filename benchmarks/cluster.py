@@ -37,7 +37,8 @@ from nucleus_logging.collector.settings import Settings
 from nucleus_logging.collector.store import Row
 from nucleus_logging.collector.store.opening import database, open_store
 from nucleus_logging.collector.stream.consumer import Consumer
-from nucleus_logging.collector.stream.nats import Nats, Wanted
+from nucleus_logging.collector.stream.nats import Nats
+from nucleus_logging.collector.stream.shape import Wanted
 from nucleus_logging.collector.writer import Writer
 from tests.servers.nats import Cluster
 from tests.servers.postgres import Postgres

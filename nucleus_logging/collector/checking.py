@@ -46,7 +46,8 @@ async def _stream(url: str) -> str:
     from nucleus_logging.collector.stream import MISSING_FOR_STORE, StreamUnusableError
 
     try:
-        from nucleus_logging.collector.stream.nats import Nats, StreamError, Wanted
+        from nucleus_logging.collector.stream.nats import Nats, StreamError
+        from nucleus_logging.collector.stream.shape import Wanted
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "nats":
             raise

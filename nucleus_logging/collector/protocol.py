@@ -26,13 +26,24 @@ try:
 except ImportError:  # the extra "fast" is not installed
     _orjson = None  # type: ignore[assignment]
 
-__all__ = ["LATEST", "MalformedError", "Message", "parse", "reply", "row"]
+__all__ = [
+    "DEPTH_LIMIT",
+    "LATEST",
+    "NAME_LIMIT",
+    "TEXT_LIMIT",
+    "MalformedError",
+    "Message",
+    "deeper_than",
+    "parse",
+    "reply",
+    "row",
+]
 
 DEPTH_LIMIT = 32
 EVENTS_LIMIT = 100_000  # of a message; no client's events are so short that 16 MiB hold as many
 NAME_LIMIT = 500
 _NAME_BYTES = 1000  # with app and type, what an entry of an index of PostgreSQL may have
-_TEXT_LIMIT = 200
+TEXT_LIMIT = 200
 LATEST = 253_402_300_799_999  # the last millisecond of the year 9999
 
 _UNDATED_MS = 600_000
@@ -104,7 +115,7 @@ def parse(text: str | bytes) -> Message:
         raise MalformedError(f"a message must not hold more than {EVENTS_LIMIT} events")
     events = [event for event in data if isinstance(event, dict)]
     confirmation = body.get("confirmation")
-    if _deeper_than((*events, confirmation), DEPTH_LIMIT + 1):
+    if deeper_than((*events, confirmation), DEPTH_LIMIT + 1):
         raise MalformedError(f"events must not be nested deeper than {DEPTH_LIMIT}")
     ids = [event["id"] for event in events if event.get("id") is not None]
     return Message(events, ids, confirmation, len(data) - len(events))
@@ -146,7 +157,7 @@ def row(app: str, event: Mapping[str, Json], received: int) -> Row:
         received if date is None else date,
         kind,
         name and _cut(name),
-        ident and ident[:_TEXT_LIMIT],
+        ident and ident[:TEXT_LIMIT],
         session,
         device,
         _unquoted(event.get("userId")),
@@ -172,7 +183,7 @@ def _kind(event: Mapping[str, Json], payload: Mapping[str, Json] | None) -> tupl
             kind = label
         else:
             kind, name = "event", name or label or None
-    kind = _TYPE_ALIASES.get(kind) or _clean(kind)[:_TEXT_LIMIT]
+    kind = _TYPE_ALIASES.get(kind) or _clean(kind)[:TEXT_LIMIT]
     if kind == "userid" and payload:
         kind = "props"  # the official Python client sends its props so
     return kind, name
@@ -284,11 +295,11 @@ def _unquoted(value: Json) -> str | None:
 def _text(value: Json) -> str | None:
     """A short text out of a string or a number: some clients send either."""
     if isinstance(value, str):
-        return _clean(value)[:_TEXT_LIMIT] or None
+        return _clean(value)[:TEXT_LIMIT] or None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return str(int(value) if isinstance(value, float) and value.is_integer() else value)[
-        :_TEXT_LIMIT
+        :TEXT_LIMIT
     ]
 
 
@@ -329,13 +340,13 @@ def _finite(text: str) -> float | str:
     return number if number - number == 0 else text
 
 
-def _deeper_than(values: Iterable[Json], depth: int) -> bool:
+def deeper_than(values: Iterable[Json], depth: int) -> bool:
     """Whether containers among these values are nested deeper; flat ones cost one look each."""
     for value in values:
         if isinstance(value, (dict, list)):
             inner = value.values() if isinstance(value, dict) else value
             if depth <= 1 or (
-                not _CONTAINERS.isdisjoint(map(type, inner)) and _deeper_than(inner, depth - 1)
+                not _CONTAINERS.isdisjoint(map(type, inner)) and deeper_than(inner, depth - 1)
             ):
                 return True
     return False

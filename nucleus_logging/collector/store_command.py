@@ -63,7 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
 async def _store(settings: Settings, stream: str) -> int:
     try:
         from nucleus_logging.collector.stream.consumer import Consumer
-        from nucleus_logging.collector.stream.nats import Nats, Wanted
+        from nucleus_logging.collector.stream.nats import Nats
+        from nucleus_logging.collector.stream.shape import Wanted
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "nats":
             raise

@@ -45,6 +45,25 @@ def stored(cluster: Cluster, shard: int = 0) -> list[Row]:
     return [one for message in cluster.messages(f"NUCLEUS_{shard}") for one in decode(message)]
 
 
+def config_of(shard: int, shards: int) -> dict[str, Any]:
+    """The settings of a stream, as a collector makes it."""
+    return {
+        "name": f"NUCLEUS_{shard}",
+        "description": f"nucleus-logging: shard {shard} of {shards}",
+        "subjects": [f"nucleus.events.{shard}"],
+        "storage": "file",
+        "retention": "limits",
+        "discard": "new",
+    }
+
+
+def make(cluster: Cluster, shards: int = 1, replicas: int = 3) -> None:
+    """Make the streams as a collector does."""
+    for shard in range(shards):
+        config = {**config_of(shard, shards), "num_replicas": replicas}
+        cluster.ask(f"STREAM.CREATE.NUCLEUS_{shard}", config)
+
+
 def post(url: str, *events: dict[str, Any]) -> int:
     """POST events, and return the status."""
     return request(url, "POST", "/app/shop/track", frame(*events))[0]
@@ -78,6 +97,7 @@ class TestMessages:
         """Anything else is told apart, and never raises anything else."""
         good = json.loads(encode(rows(0, 1), 10**6)[0][0])
         fields = good["rows"][0]
+        deep = '{"a":' * 40 + "1" + "}" * 40
         for bad in (
             b"",
             b"[]",
@@ -94,6 +114,13 @@ class TestMessages:
             json.dumps({"form": 1, "rows": [[*fields[:-1], "[]"]]}).encode(),
             json.dumps({"form": 1, "rows": [[*fields[:-1], '{"a":NaN}']]}).encode(),
             json.dumps({"form": 1, "rows": [[*fields[:-2], "{", None]]}).encode(),
+            json.dumps({"form": 1, "rows": [[*fields[:-2], "", None]]}).encode(),
+            json.dumps({"form": 1, "rows": [[*fields[:-2], deep, None]]}).encode(),
+            json.dumps({"form": 1, "rows": [[fields[0], "a" * 201, *fields[2:]]]}).encode(),
+            json.dumps({"form": 1, "rows": [[*fields[:5], "n" * 501, *fields[6:]]]}).encode(),
+            json.dumps(
+                {"form": 1, "rows": [fields, [*fields[:8], "d" * 201, *fields[9:]]]}
+            ).encode(),
         ):
             with pytest.raises(PoisonError):
                 decode(bad)
@@ -299,7 +326,8 @@ def test_a_node_that_is_still_starting_is_waited_for(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """Three replicas are asked for while nodes may come; fewer are told in one line."""
-    from nucleus_logging.collector.stream.nats import Nats, StreamError, Wanted
+    from nucleus_logging.collector.stream.nats import Nats, StreamError
+    from nucleus_logging.collector.stream.shape import Wanted
 
     asked: list[int] = []
 
@@ -321,6 +349,38 @@ def test_a_node_that_is_still_starting_is_waited_for(
     lines = capfd.readouterr().err.splitlines()
     assert asked == replicas
     assert [line.partition("stream: ")[2] for line in lines] == told
+
+
+def test_replicas_are_raised_when_there_are_nodes_again(stream: Cluster) -> None:
+    """A collector that starts gives a stream what it lacked when it was made."""
+    make(stream, replicas=1)
+    with Collector(settings=Settings(db=None, stream=stream.url, port=0)) as collector:
+        assert post(collector.url, event(1)) == 200
+    info = stream.ask("STREAM.INFO.NUCLEUS_0")
+    assert info["config"]["num_replicas"] == 3
+    assert len(info["cluster"]["replicas"]) == 2
+
+
+def test_replicas_that_cannot_be_raised(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What a cluster still does not allow is told, and works as it is."""
+    from nucleus_logging.collector.stream.nats import Nats, StreamError
+    from nucleus_logging.collector.stream.shape import Wanted
+
+    asked: list[int] = []
+
+    async def request(name: str, body: Any = None) -> dict[str, Any]:
+        if name.startswith("STREAM.INFO"):
+            return {"cluster": {}, "config": {**config_of(0, 1), "num_replicas": 1}}
+        asked.append(body["num_replicas"])
+        raise StreamError("no suitable peers for placement", 10005)
+
+    connection = Nats("nats://h")
+    monkeypatch.setattr(connection, "request", request)
+    asyncio.run(connection.ensure(Wanted()))
+    assert asked == [3, 2]
+    assert "NUCLEUS_0 has 1 of 3 replicas, for lack of nodes" in capfd.readouterr().err
 
 
 def test_as_a_program(stream: Cluster) -> None:

@@ -95,7 +95,6 @@ class Counts(NamedTuple):
     resent: int
     waiting: int
     dropped: int
-    pause: float
 
 
 class Soak:
@@ -115,6 +114,8 @@ class Soak:
         self._outage = outage
         self.folder, self.random = folder, random.Random(seed)
         self.kills = Counter[str]()
+        self.pauses: dict[str, float] = {}
+        self._strikes: list[tuple[float, str]] = [(0.0, "")]
         self._clients, self._rate = clients, rate
         self._closing = contextlib.ExitStack()
         self.networks: Networks | None = None
@@ -143,6 +144,7 @@ class Soak:
         while waiting or time.monotonic() < end:
             time.sleep(self.random.uniform(*pause))
             part = waiting.pop(0) if waiting else self.random.choice(parts)
+            self._strikes.append((time.monotonic(), part))
             getattr(self, f"_{part}")()
             self.kills[part] += 1
 
@@ -174,8 +176,16 @@ class Soak:
             key: sum(shop[key] for shop in shops.values())
             for key in ("resent", "waiting", "dropped")
         }
-        longest = max(shop["pause"] for shop in shops.values())
-        return Counts(logged, stored, missing, doubled, out_of_order, **total, pause=longest)
+        pauses = [tuple(pause) for shop in shops.values() for pause in shop["pauses"]]
+        for part in self.kills:
+            self.pauses[part] = max(
+                (s for at, s in pauses if self._struck_at(at) == part), default=0
+            )
+        return Counts(logged, stored, missing, doubled, out_of_order, **total)
+
+    def _struck_at(self, moment: float) -> str:
+        """What was killed last when a pause began."""
+        return max((at, part) for at, part in self._strikes if at <= moment + 0.5)[1]
 
     def close(self) -> None:
         """End everything."""
@@ -290,10 +300,11 @@ def main() -> int:
             soak.close()
     print(f"seed {options.seed}")
     for part, count in soak.kills.items():
-        print(f"{part.replace('_', ' '):>24} {count:>10,}")
-    for what, count in zip(counts._fields[:-1], counts[:-1], strict=True):
+        pause = f"the longest a client waited then: {soak.pauses[part]:.1f} s"
+        print(f"{part.replace('_', ' '):>24} {count:>10,}   {pause}")
+    for what, count in zip(counts._fields, counts, strict=True):
         print(f"{what.replace('_', ' '):>24} {count:>10,}")
-    print(f"{'longest pause, s':>24} {counts.pause:>10.1f}")
+    print(f"{'longest pause, s':>24} {max(soak.pauses.values()):>10.1f}")
     return 0 if held(counts) else 1
 
 

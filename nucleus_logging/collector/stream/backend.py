@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from nucleus_logging.collector.backend import Figure, Health, ask
 from nucleus_logging.collector.store.nothing import NoStore
 from nucleus_logging.collector.store.opening import open_store
-from nucleus_logging.collector.stream.nats import StreamError, Wanted
+from nucleus_logging.collector.stream.nats import StreamError
 from nucleus_logging.collector.stream.publisher import Publisher
 from nucleus_logging.collector.stream.recent import Recent
+from nucleus_logging.collector.stream.shape import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,17 +11,19 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from nats.errors import Error, TimeoutError
 
 from nucleus_logging.collector.store import StoreError, StoreRefusedError
 from nucleus_logging.collector.stream.messages import PoisonError, decode
-from nucleus_logging.collector.stream.nats import ACK_WAIT, CONSUMER, Nats, StreamError, stream_of
+from nucleus_logging.collector.stream.nats import ACK_WAIT, CONSUMER, Nats, StreamError
+from nucleus_logging.collector.stream.shape import stream_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from nats.aio.msg import Msg
 
@@ -35,6 +37,7 @@ _WAIT_SECONDS = 5.0
 _AGAIN_SECONDS = 1.0
 _TRIES, _TRY_SECONDS = 5, 0.2
 _PROGRESS_SECONDS = ACK_WAIT / 3
+_DAY_MS = 86_400_000
 _FEWEST, _MOST, _AIM_BYTES = 8, 1000, 8_000_000  # messages of one reading, and about their size
 
 
@@ -50,6 +53,7 @@ class Consumer:
     def __init__(self, nats: Nats, store: Store, writer: Writer) -> None:
         self.messages = 0
         self.aside = 0
+        self._quiet_until = 0.0
         self._nats = nats
         self._store = store
         self._writer = writer
@@ -115,12 +119,12 @@ class Consumer:
                     await self._nats.pending(shard)
                     messages = []
                 # Reading goes on while one reading is being committed, and no further.
-                rows = _rows(messages)
+                read = [_read(message) for message in messages]
                 if taking is not None and (messages or taking.done()):
                     await asyncio.shield(taking)
                     taking = None
                 if messages:
-                    taking = asyncio.create_task(self._take(shard, messages, rows))
+                    taking = asyncio.create_task(self._take(shard, read))
                     mean = sum(len(message.data) for message in messages) // len(messages)
                     size = max(_FEWEST, min(_MOST, _AIM_BYTES // (mean + 1)))
         finally:
@@ -131,56 +135,84 @@ class Consumer:
             with suppress(Error, OSError):
                 await subscription.unsubscribe()
 
-    async def _take(self, shard: int, messages: list[Msg], rows: list[Row] | None) -> None:
-        """Commit these messages, then acknowledge them."""
+    async def _take(self, shard: int, read: list[_Read]) -> None:
+        """Commit what these messages hold, then acknowledge them; in their order."""
+        waiting = {one.message.reply: one.message for one in read}
+        keeping = asyncio.create_task(_keep(waiting))
         try:
-            if rows is None:
-                raise PoisonError("one of them")
-            await self._commit(rows, messages)
-        except (PoisonError, StoreRefusedError):
-            for number, message in enumerate(messages):
-                await self._take_alone(shard, message, messages[number:])
-        else:
-            for message in messages:
-                await message.ack()
-        self.messages += len(messages)
-
-    async def _take_alone(self, shard: int, message: Msg, waiting: list[Msg]) -> None:
-        """Commit one message; set it aside when that has failed some times."""
-        for attempt in range(_TRIES):
+            good = [one for one in read if not one.poison]
             try:
-                await self._commit(decode(message.data), waiting)
-            except (PoisonError, StoreRefusedError) as error:
-                reason = str(error)
-                if attempt < _TRIES - 1:
-                    await asyncio.sleep(_TRY_SECONDS)
+                await self._writer.commit([row for one in good for row in one.rows])
+            except StoreRefusedError:
+                for one in good:
+                    await self._take_alone(shard, one)
+                    del waiting[one.message.reply]
             else:
-                await message.ack()
+                for one in good:
+                    await one.message.ack()
+                    del waiting[one.message.reply]
+            for one in read:
+                if one.poison:
+                    await self._set_aside(shard, one.message, one.poison)
+                    del waiting[one.message.reply]
+        finally:
+            keeping.cancel()
+        self.messages += len(read)
+
+    async def _take_alone(self, shard: int, one: _Read) -> None:
+        """Commit one message; set it aside when the database has refused it some times."""
+        for attempt in range(_TRIES):
+            if attempt:
+                await asyncio.sleep(_TRY_SECONDS)
+            try:
+                await self._writer.commit(one.rows)
+            except StoreRefusedError as error:
+                reason = str(error)
+            else:
+                await one.message.ack()
                 return
+        await self._set_aside(shard, one.message, reason)
+
+    async def _set_aside(self, shard: int, message: Msg, reason: str) -> None:
         await self._nats.set_aside(shard, message.data, reason)
         await message.term()
         self.aside += 1
+        if time.monotonic() < self._quiet_until:
+            return  # a line a second is enough; `aside_messages` counts them all
+        self._quiet_until = time.monotonic() + 1.0
         number = message.metadata.sequence.stream
         print(
             f"nucleus-logging store: set aside message {number} of {stream_of(shard)}, which"
-            f" cannot be stored: {reason}",
+            f" cannot be stored: {' '.join(reason.split()):.200}",
             file=sys.stderr,
             flush=True,
         )
 
-    async def _commit(self, rows: Sequence[Row], messages: list[Msg]) -> None:
-        committed = self._writer.commit(rows)
-        while True:
-            done, _ = await asyncio.wait([committed], timeout=_PROGRESS_SECONDS)
-            if done:
-                return committed.result()
-            for message in messages:  # it takes long, but nobody else shall have them
-                await message.in_progress()
+
+class _Read(NamedTuple):
+    """A message that was read, with what it holds, or with what is wrong with it."""
+
+    message: Msg
+    rows: list[Row]
+    poison: str
 
 
-def _rows(messages: list[Msg]) -> list[Row] | None:
-    """What messages hold; None when one of them is poisoned."""
+def _read(message: Msg) -> _Read:
     try:
-        return [row for message in messages for row in decode(message.data)]
-    except PoisonError:
-        return None
+        rows = decode(message.data)
+    except PoisonError as error:
+        return _Read(message, [], str(error))
+    # Days go by when their events were received, and only a collector's word for it is good.
+    taken = int(message.metadata.timestamp.timestamp() * 1000)
+    if any(abs(row.received - taken) > _DAY_MS for row in rows):
+        rows = [row._replace(received=taken) for row in rows]
+    return _Read(message, rows, "")
+
+
+async def _keep(messages: Mapping[str, Msg]) -> None:
+    """Say that these take long, and that nobody else shall have them."""
+    while True:
+        await asyncio.sleep(_PROGRESS_SECONDS)
+        for message in list(messages.values()):
+            with suppress(Error, OSError):
+                await message.in_progress()

@@ -2,7 +2,7 @@
 
 Idea: JetStream's own requests, as its documentation gives them, over the client's connection; no
 more of it than is needed here.
-Owns: the connection, the names and settings of streams and consumers, the account of the lag.
+Owns: the connection, the making of streams and consumers, the account of the lag.
 Called by: ``publisher``, ``recent``, ``consumer``; ``server`` and ``store_command`` open it.
 """
 
@@ -21,20 +21,31 @@ from nats.errors import AuthorizationError, Error
 
 from nucleus_logging.collector.stream import StreamUnusableError
 from nucleus_logging.collector.stream.address import servers_of, shown
+from nucleus_logging.collector.stream.shape import (
+    Wanted,
+    check,
+    config_of,
+    description_of,
+    shards_of,
+    stream_of,
+    subject,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["CONSUMER", "Lag", "Nats", "StreamError", "Wanted", "stream_of", "subject"]
+__all__ = ["CONSUMER", "Lag", "Nats", "StreamError"]
 
 CONSUMER = "nucleus-store"
 ACK_WAIT = 3.0  # seconds after which what a store has read and not acknowledged goes to another one
-_PREFIX = "NUCLEUS_"
 _ASIDE = "NUCLEUS_ASIDE"
+_ASIDE_MEGABYTES = 256
+_HEADER_BYTES = 2000
 _CONNECT_SECONDS = 5.0
 _AGAIN_SECONDS = 0.2
 _REQUEST_SECONDS = 2.5
 _SETTLE_SECONDS = 15.0  # that a cluster which has just started may take to have a leader
+_REPLICAS = 3
 _NOT_FOUND, _IN_USE = 10059, 10058
 _NO_PEERS_NOW = 10005  # of a cluster
 _NO_PEERS = {_NO_PEERS_NOW, 10074, 10052}  # fewer servers than replicas
@@ -48,17 +59,6 @@ class StreamError(Exception):
         self.code = code
 
 
-class Wanted(NamedTuple):
-    """The streams as they have to be; None for what may be as it is.
-
-    ``retain`` is days, ``max_size`` megabytes of all shards together.
-    """
-
-    shards: int | None = None
-    retain: float | None = None
-    max_size: float | None = None
-
-
 class Lag(NamedTuple):
     """What is in a shard and not stored yet: messages, and the age of the oldest in seconds."""
 
@@ -66,22 +66,10 @@ class Lag(NamedTuple):
     seconds: float
 
 
-def subject(shard: int) -> str:
-    """What a shard's messages are published to."""
-    return f"nucleus.events.{shard}"
-
-
-def stream_of(shard: int) -> str:
-    """The stream's name."""
-    return f"{_PREFIX}{shard}"
-
-
 class Nats:
     """An open connection.
 
-    Args:
-        url: servers of one cluster, ``nats://a:4222,b:4222``.
-        on_lost: called when the connection is lost.
+    ``url`` are servers of one cluster; ``on_lost`` is called when the connection is lost.
     """
 
     def __init__(self, url: str, on_lost: Callable[[], None] | None = None) -> None:
@@ -89,6 +77,7 @@ class Nats:
         self.shards = 0
         self._on_lost = on_lost
         self._trouble, self._refused = "", False
+        self._has_aside = False
         self._whole_by = 0.0  # until when nodes of the cluster may still be starting
         self._client = Client()
 
@@ -237,66 +226,76 @@ class Nats:
         return ""
 
     async def set_aside(self, shard: int, data: bytes, reason: str) -> None:
-        """Keep a message that cannot be stored, for whoever looks into it.
+        """Keep a message that cannot be stored, for whoever looks into it; the latest of many.
 
         Raises:
             StreamError: it could not be kept.
         """
-        await self._make(_ASIDE, ["nucleus.aside.*"], Wanted(), "messages that cannot be stored")
+        if not self._has_aside:
+            text = "nucleus-logging: messages that cannot be stored"
+            wanted = Wanted(max_size=_ASIDE_MEGABYTES)
+            config = config_of(_ASIDE, ["nucleus.aside.*"], wanted, text)
+            await self._make({**config, "discard": "old"})
+        headers = {"Reason": " ".join(reason.split())[:200]}
+        most = self._client.max_payload - _HEADER_BYTES
+        if len(data) > most:
+            headers["Length"], data = str(len(data)), data[:most]
+        self._has_aside = False
         try:
             reply = await self._client.request(
-                f"nucleus.aside.{shard}",
-                data,
-                timeout=_REQUEST_SECONDS,
-                headers={"Reason": " ".join(reason.split())[:200]},
+                f"nucleus.aside.{shard}", data, timeout=_REQUEST_SECONDS, headers=headers
             )
         except (Error, OSError, asyncio.TimeoutError) as error:
             raise StreamError(_text(error)) from None
         if "error" in json.loads(reply.data):
             raise StreamError(json.loads(reply.data)["error"].get("description", "refused"))
+        self._has_aside = True
 
     async def aside(self) -> int:
-        """How many messages have been set aside."""
+        """How many messages have ever been set aside."""
         try:
             info = await self.request(f"STREAM.INFO.{_ASIDE}")
         except StreamError as error:
             if error.code != _NOT_FOUND:
                 raise
             return 0
-        return int(info["state"]["messages"])
+        return int(info["state"]["last_seq"])
 
     async def _ensure(self, wanted: Wanted, make: bool) -> int:
         first = await self._info(stream_of(0))
-        shards = wanted.shards or _shards(first) or 1
+        shards = wanted.shards or shards_of(first) or 1
         if first is None and not make:
             raise StreamUnusableError(f"no streams at {shown(self.url)}: start a collector first")
         # All are looked at before the first is made.
         infos = [await self._info(stream_of(shard)) for shard in range(shards)]
         for shard, info in enumerate(infos):
             if info is not None:
-                _check(info["config"], shard, shards, wanted)
+                check(info["config"], shard, shards, wanted)
         for shard, info in enumerate(infos):
             if info is None and make:
                 share = wanted.max_size and wanted.max_size / shards
                 mine = wanted._replace(max_size=share)
-                text = f"nucleus-logging: shard {shard} of {shards}"
-                await self._make(stream_of(shard), [subject(shard)], mine, text)
+                text = description_of(shard, shards)
+                await self._make(config_of(stream_of(shard), [subject(shard)], mine, text))
+            elif info is not None and make and "cluster" in info:
+                await self._raise_replicas(info["config"])
         return shards
 
-    async def _make(self, name: str, subjects: list[str], wanted: Wanted, text: str) -> None:
-        config: dict[str, object] = {
-            "name": name,
-            "description": text,
-            "subjects": subjects,
-            "storage": "file",
-            "retention": "limits",
-            "discard": "new",
-            "max_age": int((wanted.retain or 0) * 86_400 * 1e9),
-            "max_bytes": int(wanted.max_size * 1_000_000) if wanted.max_size else -1,
-            "max_msgs": -1,
-            "max_consumers": -1,
-        }
-        replicas, clustered = 3, False
+    async def _raise_replicas(self, config: dict[str, Any]) -> None:
+        """Have as many as when the stream was made, had there been more nodes then."""
+        replicas = _REPLICAS
+        while replicas > config["num_replicas"]:
+            body = {**config, "num_replicas": replicas}
+            try:
+                await self.request(f"STREAM.UPDATE.{config['name']}", body)
+                break
+            except StreamError:
+                replicas -= 1  # it works with fewer
+        _tell_replicas(config["name"], replicas)
+
+    async def _make(self, config: dict[str, object]) -> None:
+        name = config["name"]
+        replicas, clustered = _REPLICAS, False
         while True:
             try:
                 await self.request(f"STREAM.CREATE.{name}", {**config, "num_replicas": replicas})
@@ -312,9 +311,8 @@ class Nats:
                     replicas -= 1
             else:
                 break
-        if clustered and replicas < 3:
-            text = f"stream: {name} has {replicas} of 3 replicas, for lack of nodes"
-            print(f"nucleus-logging: {text}", file=sys.stderr, flush=True)
+        if clustered:
+            _tell_replicas(name, replicas)
 
     async def _info(self, name: str) -> dict[str, Any] | None:
         try:
@@ -336,37 +334,10 @@ class Nats:
             self._on_lost()
 
 
-def _shards(info: dict[str, Any] | None) -> int | None:
-    if info is None:
-        return None
-    number = str(info["config"].get("description", "")).rpartition(" of ")[2]
-    return int(number) if number.isdecimal() else None
-
-
-def _check(config: dict[str, Any], shard: int, shards: int, wanted: Wanted) -> None:
-    """See that a stream is what it has to be.
-
-    Raises:
-        StreamUnusableError: it is not; the message says in what.
-    """
-    expected: dict[str, object] = {
-        "description": f"nucleus-logging: shard {shard} of {shards}",
-        "subjects": [subject(shard)],
-        "storage": "file",
-        "retention": "limits",
-        "discard": "new",
-    }
-    if wanted.retain is not None:
-        expected["max_age"] = int(wanted.retain * 86_400 * 1e9)
-    if wanted.max_size is not None:
-        expected["max_bytes"] = int(wanted.max_size / shards * 1_000_000)
-    other = [
-        f"{name} {config.get(name)!r} in place of {value!r}"
-        for name, value in expected.items()
-        if config.get(name) != value
-    ]
-    if other:
-        raise StreamUnusableError(f"stream {stream_of(shard)} has {', '.join(other)}")
+def _tell_replicas(name: object, replicas: int) -> None:
+    if replicas < _REPLICAS:
+        text = f"stream: {name} has {replicas} of {_REPLICAS} replicas, for lack of nodes"
+        print(f"nucleus-logging: {text}", file=sys.stderr, flush=True)
 
 
 def _seconds(text: str) -> float:

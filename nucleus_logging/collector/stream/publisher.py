@@ -22,7 +22,8 @@ from nucleus_logging.collector.sink import Sink
 from nucleus_logging.collector.store import StoreError
 from nucleus_logging.collector.stream.lane import Lane
 from nucleus_logging.collector.stream.messages import encode, split
-from nucleus_logging.collector.stream.nats import Nats, Wanted, subject
+from nucleus_logging.collector.stream.nats import Nats
+from nucleus_logging.collector.stream.shape import Wanted, subject
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -22,7 +22,8 @@ from nats.errors import Error, TimeoutError
 from nucleus_logging.collector.query import matches
 from nucleus_logging.collector.store import Stored
 from nucleus_logging.collector.stream.messages import PoisonError, decode
-from nucleus_logging.collector.stream.nats import Nats, StreamError, stream_of
+from nucleus_logging.collector.stream.nats import Nats, StreamError
+from nucleus_logging.collector.stream.shape import stream_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
