@@ -38,6 +38,8 @@ class Buffer:
         alert: called, at most once for each time it falls asleep, when the worker is needed.
 
     Attributes:
+        limit: the length that the deque may have.
+        slot: the bytes that one entry of it stands for.
         captures: what callers append to: captures, events that a caller has encoded already,
             and fillers.
         dropped: how many captures callers have dropped.
@@ -49,7 +51,7 @@ class Buffer:
     """
 
     def __init__(self, options: Options, alert: Callable[[], None]) -> None:
-        self.options = options
+        self.retune(options)
         self._alert = alert
         self.captures: deque[Item] = deque()
         self.spared: deque[Capture | Event] = deque()
@@ -59,15 +61,11 @@ class Buffer:
         self.held = 0
         self.dropped = Tally()
 
-    @property
-    def limit(self) -> int:
-        """The length that the deque may have."""
-        return max(1, min(self.options.queue_size, self.options.queue_bytes // SLOT))
-
-    @property
-    def slot(self) -> int:
-        """The bytes that one entry of the deque stands for."""
-        return max(SLOT, self.options.queue_bytes // self.limit)
+    def retune(self, options: Options) -> None:
+        """Go by these options from now on."""
+        self.options = options
+        self.limit = max(1, min(options.queue_size, options.queue_bytes // SLOT))
+        self.slot = max(SLOT, options.queue_bytes // self.limit)
 
     @property
     def blocking(self) -> bool:
@@ -87,8 +85,11 @@ class Buffer:
     def put_large(self, item: Capture | Event, size: int) -> None:
         """Append an item of ``size`` bytes, with the fillers that it takes."""
         # One that is larger than all that may be held still gets in, if it is alone.
-        fillers = min(size // self.slot, self.limit - 1)
-        self.captures.extend((item, *(None,) * fillers))
+        if size < self.slot:
+            self.captures.append(item)
+        else:
+            fillers = min(size // self.slot, self.limit - 1)
+            self.captures.extend((item, *(None,) * fillers))
         if len(self.captures) >= self.mark:
             try:
                 self.crossed()

@@ -98,12 +98,13 @@ class Carrying:
             release(event)
             return
         try:
-            lines: list[bytes] = []
-            begun: list[Session] = []
-            self._add_lines(lines, event, session, begun)
-            if journal.write(segment, b"".join(lines)):
-                for one in begun:
-                    one.kept_in(segment)
+            data = closing_line(event.core)
+            begins = not session.safe
+            if begins:
+                data = closing_line(self._encoder.init(session).core) + data
+            if journal.write(segment, data):
+                if begins:
+                    session.kept_in(segment)
                 segment.dirty = True
                 event.segment = segment
             # Before signing off: the worker takes a segment for idle only when it has emptied

@@ -71,6 +71,8 @@ _ANON_ID = re.compile("[!-~]{1,64}")
 #: How much of a name is scrubbed: of what stands behind nothing can get into a name's length.
 _LOOKED_AT = 8 * MAX_NAME
 _KINDS = {"error": ERROR, "init": INIT}
+#: Those that come again and again.
+_FAMILIAR = {"event": PLAIN, "error": ERROR}
 
 
 class Event:
@@ -240,13 +242,15 @@ class Encoder:
             None when the capture is not to be sent; `Volume` has counted it then.
         """
         volume = self.volume
-        if volume is None and capture[6] is not None and capture[3] == "event":
-            date = _date(capture[2], capture[1])
-            core = self._templates.core(capture, date)
-            if core is not None:
-                number = capture[0]
-                return Event(event_id(self.prefix, number), number, PLAIN, date, core, self.facts)
         number, session, created, kind, name, args, level, logger, fields, user, _ = capture
+        if volume is None and kind in _FAMILIAR and not (fields and "fingerprint" in fields):
+            date = _date(created, session)
+            templates = self._templates
+            known = templates.whole if level is None else templates.core
+            core = known(capture, date)
+            if core is not None:
+                identifier = event_id(self.prefix, number)
+                return Event(identifier, number, _FAMILIAR[kind], date, core, self.facts)
         if volume is not None and not volume.passes(capture):
             return None
         payload: Mapping[str, Scalar | None] = fields or {}

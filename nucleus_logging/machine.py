@@ -109,7 +109,8 @@ class Machine:
         self.encoder.retune(intake.limits, _scrubber(options))
         self.volume.retune(options)
         self.encoder.volume = self.volume if self.volume.active else None
-        shipper.buffer.options = shipper.options = options
+        shipper.options = options
+        shipper.buffer.retune(options)
         shipper.disconnect(intake.clock())
         self.delivery.retune(options)
         self.link.retarget(options)

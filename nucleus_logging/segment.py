@@ -116,9 +116,10 @@ class Segment:
             data = b"\n" + data
         written = os.write(self.fd, data)
         self.size += written
-        self.torn = written < len(data)
-        if self.torn:
+        if written < len(data):
+            self.torn = True
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.torn = False
 
     def rewrite(self, core: bytes) -> None:
         """Write an event that it holds again: of two lines the later one counts."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nucleus_logging.events import Capture
     from nucleus_logging.payload import Limits, Scalar
     from nucleus_logging.scrub import Scrubber
+    from nucleus_logging.session import Session
 
 #: Names of members that do not stand for themselves in a payload, or not always.
 _OWN = frozenset({"level", "logger", "message", "nucleus_name"})
@@ -33,13 +34,14 @@ class Templates:
         limits, scrubber: as in `nucleus_logging.payload.clean`.
     """
 
-    __slots__ = ("_heads", "_limits", "_prefix", "_scrubber", "_sources")
+    __slots__ = ("_errors", "_heads", "_limits", "_prefix", "_scrubber", "_sources")
 
     def __init__(self, prefix: str, limits: Limits, scrubber: Scrubber | None) -> None:
         self._prefix = prefix
         self._limits = limits
         self._scrubber = scrubber
         self._heads: dict[str, bytes] = {}
+        self._errors: dict[str, bytes] = {}
         self._sources: dict[tuple[str, str | None], bytes] = {}
 
     def core(self, capture: Capture, date: int) -> bytes | None:
@@ -72,30 +74,58 @@ class Templates:
                 return None
             head, source = learnt
         rest = clean(put, limits, self._scrubber) if put else None
-        core = b'%b%x","date":%d,"sessionId":%d,%b"payload":{%b%b}}' % (
-            head,
-            number,
-            date,
-            session.id,
-            b"%b," % members({"userId": user}) if user else b"",
-            source,
-            b"," + members(rest) if rest else b"",
+        inner = source + b"," + members(rest) if rest else source
+        return self._joined(head, number, date, session, user, inner)
+
+    def whole(self, capture: Capture, date: int) -> bytes | None:
+        """Return an event of which all is in its fields, most errors, in the same way.
+
+        Args:
+            capture: of type ``event`` or ``error``, without a level.
+            date: ms since 1970.
+        """
+        number, session, _, kind, name, _, _, _, fields, user, _ = capture
+        if len(name) > MAX_NAME or not fields:
+            return None
+        heads = self._heads if kind == "event" else self._errors
+        head = heads.get(name) or self._head(heads, kind, name)
+        if head is None:
+            return None
+        inner = members(clean(fields, self._limits, self._scrubber))
+        return self._joined(head, number, date, session, user, inner) if inner else None
+
+    def _joined(
+        self, head: bytes, number: int, date: int, session: Session, user: str | None, inner: bytes
+    ) -> bytes | None:
+        who = b"%b," % members({"userId": user}) if user else b""
+        core = b'%b%x","date":%d,"sessionId":%d,%b"payload":{%b}}' % (
+            *(head, number, date, session.id),
+            *(who, inner),
         )
-        return core if len(core) <= limits.max_event else None
+        return core if len(core) <= self._limits.max_event else None
+
+    def _head(self, heads: dict[str, bytes], kind: str, name: str) -> bytes | None:
+        """Make what all events of a name begin with; None if somebody is asked about each text."""
+        scrubber = self._scrubber
+        if scrubber is not None and scrubber.asks:
+            return None
+        if len(heads) >= _KEPT:
+            heads.clear()
+        wire = names(kind, name if scrubber is None else scrubber.text(name))
+        # Another thread may forget at any moment what is kept.
+        head = heads[name] = dumps({**wire, "id": self._prefix})[:-2]
+        return head
 
     def _learn(self, name: str, level: object, logger: object) -> tuple[bytes, bytes] | None:
         """Make what is constant; None if it is not what it seems to be."""
         if type(level) is not str or (type(logger) is not str and logger is not None):
             return None
-        scrubber = self._scrubber
-        if scrubber is not None and scrubber.asks:
-            return None  # somebody is to be asked about each text
-        for known in (self._heads, self._sources):
-            if len(known) >= _KEPT:
-                known.clear()
-        wire = names("event", name if scrubber is None else scrubber.text(name))
-        source = clean({"level": level.lower(), "logger": logger}, self._limits, scrubber)
-        # Another thread may forget at any moment what is kept.
-        learnt = dumps({**wire, "id": self._prefix})[:-2], members(source)
-        self._heads[name], self._sources[level, logger] = learnt
-        return learnt
+        head = self._head(self._heads, "event", name)
+        if head is None:
+            return None
+        if len(self._sources) >= _KEPT:
+            self._sources.clear()
+        fields = {"level": level.lower(), "logger": logger}
+        source = members(clean(fields, self._limits, self._scrubber))
+        self._sources[level, logger] = source
+        return head, source

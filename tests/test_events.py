@@ -396,6 +396,8 @@ class _Unknown:
     def core(self, capture: object, date: int) -> None:
         """Leave it to the encoder."""
 
+    whole = core
+
 
 class TestTemplates:
     @given(
@@ -437,6 +439,33 @@ class TestTemplates:
                 assert other.core == one.core or not 0 <= created < 1e10
             assert (one.id, one.number, one.kind) == (other.id, other.number, other.kind)
             assert json.loads(one.core).get("payload") == json.loads(other.core).get("payload")
+
+    @given(
+        kind=st.sampled_from(["event", "error"]),
+        name=TEXTS | st.sampled_from(["failed", "Bearer abcdefgh", "nucleus:x", "a" * 300]),
+        fields=st.none()
+        | st.dictionaries(
+            TEXTS | st.sampled_from(["level", "message", "api_key", "file", "fingerprint"]),
+            st.none() | SCALARS | st.sampled_from(["Bearer abcdefgh", "a" * 9000]),
+            max_size=70,
+        ),
+        user=st.none() | TEXTS,
+    )
+    def test_the_same_bytes_of_what_is_told_in_full(
+        self, kind: str, name: str, fields: object, user: str | None
+    ) -> None:
+        """So are errors, and whatever else has all that it says in its fields."""
+        within = session()
+        quick, slow = encoder(), encoder()
+        slow._templates = _Unknown()  # type: ignore[assignment]
+        for number in (7, 8):
+            capture = (number, within, 1.5, kind, name, None, None, None, fields, user, None)
+            one, other = (each.encode(capture) for each in (quick, slow))  # type: ignore[arg-type]
+            assert one is not None
+            assert other is not None
+            assert other.core == one.core
+            assert (one.id, one.number, one.kind) == (other.id, other.number, other.kind)
+            assert (one.fingerprint, one.date) == (other.fingerprint, other.date)
 
     def test_a_callable_sees_each_text(self) -> None:
         """What a user's own function makes of a text may differ from one event to the next."""
