@@ -30,6 +30,7 @@ from nucleus_logging.events import BY_NUMBER, ERROR, INIT, PLAIN, Event, Facts
 from nucleus_logging.lines import closing_line, json_line
 from nucleus_logging.orphans import Orphans, set_aside
 from nucleus_logging.session import new_prefix
+from nucleus_logging.syncing import Syncing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from nucleus_logging.options import Options
     from nucleus_logging.segment import Segment
 
-_FSYNC_INTERVAL = 1.0
 _RETRY_INTERVAL = 1.0
 _SEGMENT_BYTES = 1024 * 1024
 _KINDS = {"error": ERROR, "init": INIT}
@@ -72,7 +72,7 @@ class Journal:
         self.broken = False
         self._told = False
         self._retry_at = 0.0
-        self._sync_at = 0.0
+        self.syncing = Syncing()
         self.last_error: str | None = None
 
     @property
@@ -260,16 +260,8 @@ class Journal:
         for segment in list(self.orphans.segments):
             if segment.idle:
                 self.remove(segment)
-        if now >= self._sync_at:
-            for segment in self.segments:
-                if segment.dirty:
-                    self._sync_at = now + _FSYNC_INTERVAL
-                    segment.sync()
+        self.syncing.turn(self.segments, now)
         return leaving
-
-    def wants_sync(self) -> float | None:
-        """Return when the next ``fsync`` is due, None when nothing asks for one."""
-        return self._sync_at if any(segment.dirty for segment in self.segments) else None
 
     def seal(self) -> None:
         """Let the active segment be followed by another one."""

@@ -162,15 +162,6 @@ class Segment:
         except OSError:
             return True
 
-    def sync(self) -> None:
-        """Make it durable, if anything asked for that."""
-        if self.dirty and self.fd >= 0:
-            self.dirty = False
-            try:
-                os.fsync(self.fd)
-            except OSError:
-                self.dirty = True
-
     def scan(self) -> Content:
         """Read it from the beginning; what is damaged is in `Content.bad`."""
         content = Content(self._lines())

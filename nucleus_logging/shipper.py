@@ -151,6 +151,12 @@ class Shipper:
                 for event in events:
                     self.delivery.put(event, now)
 
+    def pause(self, timeout: float) -> None:
+        """End what works for it on other threads, within ``timeout`` seconds each."""
+        self.link.stop(timeout)
+        if self.spool is not None:
+            self.spool.journal.syncing.wait(timeout)
+
     def abandon(self) -> None:
         """In a forked child: close what is inherited, so that it stays the parent's."""
         self.link.abandon()

@@ -327,7 +327,7 @@ class Spool(Carrying):
         Args:
             orphans: looking for what other processes left behind is worth a turn.
         """
-        times = [self._store_at, self.journal.wants_sync()]
+        times = [self._store_at, self.journal.syncing.next(self.journal.segments)]
         if orphans:
             times.append(self.adoption.look_at)
         if self._returning and self._delivery.has_room(self._returning[0].size):

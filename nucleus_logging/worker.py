@@ -178,7 +178,7 @@ class Worker:
                 break
         else:
             self._running.release()
-        self._link.stop(timeout)
+        self._shipper.pause(timeout)
 
     def resume(self) -> None:
         """Let the thread be started again, after a fork."""

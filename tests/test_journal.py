@@ -181,26 +181,6 @@ def test_writers_and_worker_never_miss_each_other(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-def test_an_error_is_synced_at_most_once_a_second(one: Journal) -> None:
-    """What asks for it is synced at once, then after a second; the time of the next is told."""
-    segment = one.enter()
-    assert segment is not None
-    one.write(segment, closing_line(Maker().event().core))
-    segment.carried.append(2)
-    segment.leave()
-    assert one.wants_sync() is None
-    segment.dirty = True
-    assert one.wants_sync() == 0.0
-    one.tidy(100.0, quiet=False, admission=1)
-    assert not segment.dirty
-    segment.dirty = True
-    assert one.wants_sync() == 101.0
-    one.tidy(100.5, quiet=False, admission=2)
-    assert segment.dirty
-    one.tidy(101.0, quiet=False, admission=3)
-    assert not segment.dirty
-
-
 def test_a_full_disk(one: Journal, capsys: pytest.CaptureFixture[str]) -> None:
     """It breaks the journal, which says so once, and works again when there is room."""
     one._diagnostics = Diagnostics(debug=True)

@@ -33,7 +33,7 @@ ROWS = (
     ("intake", "passage"),
     ("delivery", "buffer"),
     ("flight", "lanes"),
-    ("journal", "segment", "lines", "orphans", "surplus", "inventory"),
+    ("journal", "segment", "lines", "orphans", "surplus", "syncing", "inventory"),
     ("transports",),
     ("events",),
     ("volume", "rewriting", "trail", "context", "templates"),

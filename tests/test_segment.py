@@ -233,14 +233,3 @@ def test_closed_only_after_its_last_writer(tmp_path: Path) -> None:
         assert not segment.closed(3)
         assert not segment.closed(3)
         assert segment.closed(4)
-
-
-def test_sync_is_for_what_asked_for_it(tmp_path: Path) -> None:
-    """It is synced once for all that asked; a closed one is left alone."""
-    with created(tmp_path) as segment:
-        segment.dirty = True
-        segment.sync()
-        assert not segment.dirty
-        segment.dirty = True
-    segment.sync()
-    assert segment.lost()
