@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -35,9 +36,15 @@ settings.load_profile("repeatable")
 _OF_THE_MACHINE = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ssl_cert_file")
 
 
+# A shell that starts the suite in the background has it ignore interrupts, and what it starts too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(autouse=True)
 def _own_world(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    _measured: None,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[None]:
     """Give the test a home and an environment, then end its clients and undo its logging."""
     home = tmp_path_factory.mktemp("home")
@@ -57,6 +64,21 @@ def _own_world(
     structlog.contextvars.clear_contextvars()
     _close_clients()
     _assert_nothing_left(threads, descriptors)
+
+
+@pytest.fixture
+def _measured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Keep coverage out of a test that is marked so, of its threads and of what it starts."""
+    if request.node.get_closest_marker("unmeasured") is None:
+        yield
+        return
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+    own, of_threads = sys.gettrace(), threading.gettrace()
+    sys.settrace(None)
+    threading.settrace(None)  # type: ignore[arg-type]
+    yield
+    sys.settrace(own)
+    threading.settrace(of_threads)  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -623,15 +623,16 @@ class TestAdopted:
         assert one.next_batch(10.0) == fresh + adopted[:2]
 
 
+@pytest.mark.unmeasured
 class TestCost:
     @pytest.mark.parametrize("overflow", ["drop_oldest", "drop_newest"])
     def test_overflow_is_linear(self, overflow: str) -> None:
         """100 000 plain events and 20 000 errors into a full memory; nothing is kept of them."""
         one = delivery(overflow=overflow, queue_size=10_000)
-        began = time.monotonic()
+        began = time.process_time()
         put(one, *some(100_000))
         put(one, *some(20_000, ERROR))
-        assert time.monotonic() - began < GENEROUS
+        assert time.process_time() - began < GENEROUS
         lanes = one._lanes
         assert len(one.live) == 10_000
         assert len(lanes._plain) + len(lanes._precious) <= 21_000
@@ -642,7 +643,7 @@ class TestCost:
         """100 000 events sent and acknowledged, whatever order the server reports them in."""
         one = delivery(queue_size=200_000, queue_bytes=2**30, max_in_flight=200_000)
         events = put(one, event(INIT), *some(100_000))
-        began = time.monotonic()
+        began = time.process_time()
         while one.next_batch(9.0):
             pass
         ids: list[object] = [each.id for each in events]
@@ -654,17 +655,17 @@ class TestCost:
             one.acknowledge(ids[start : start + 50], 10.0)
             one.overdue(10.0)
             one.oldest_order()
-        assert time.monotonic() - began < GENEROUS
+        assert time.process_time() - began < GENEROUS
         assert not one.live
 
     def test_losing_connections_is_linear(self) -> None:
         """A thousand lost connections with 2 000 events in flight leave the rest alone."""
         one = delivery(queue_size=50_000)
         put(one, *some(50_000))
-        began = time.monotonic()
+        began = time.process_time()
         for _ in range(1000):
             for _ in range(10):
                 one.next_batch(9.0)
             one.disconnected(9.0)
-        assert time.monotonic() - began < GENEROUS
+        assert time.process_time() - began < GENEROUS
         assert one.waiting == 50_000

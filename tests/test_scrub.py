@@ -133,6 +133,7 @@ HOSTILE = [
 
 
 @pytest.mark.once
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_hostile_text_costs_linear_time(scrubber: Scrubber, unit: str) -> None:
     """A megabyte of anything takes far less than a second; quadratic would take minutes."""

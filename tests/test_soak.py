@@ -13,8 +13,9 @@ from tests.soak.__main__ import Soak
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = [pytest.mark.once, pytest.mark.unmeasured]
 
-@pytest.mark.once
+
 def test_a_short_round(tmp_path: Path) -> None:
     """What was logged 0.2 s before a kill, and every error, is in the database exactly once."""
     soak = Soak(tmp_path, seed=1)
@@ -29,7 +30,6 @@ def test_a_short_round(tmp_path: Path) -> None:
     assert (counts["lost"], counts["doubled"]) == (0, 0), counts
 
 
-@pytest.mark.once
 @needs("aiohttp", "nats", "asyncpg")
 @pytest.mark.skipif(
     bool(nats.missing() or postgres.missing()), reason=nats.missing() or postgres.missing()

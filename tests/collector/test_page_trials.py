@@ -86,6 +86,7 @@ def test_a_megabyte_in_one_value(page: Page, collector: Collector) -> None:
     page.wait_for_function("() => document.querySelector('.detail').textContent.length > 1000000")
 
 
+@pytest.mark.unmeasured
 def test_a_hundred_thousand_events(page: Page, tmp_path: Path) -> None:
     """With 100 000 events in view, a handful of rows exist, and scrolling stays smooth."""
     first = normalise("shop", recent(0), now())
