@@ -32,6 +32,7 @@ _PIPELINED = 32  # messages of one connection that may wait for their commit; th
 _CONNECTIONS = 1000
 _SEND_SECONDS = 30.0
 _BODY_SECONDS = 60.0  # that a POST may take to come
+_POST_SECONDS = 8.0  # and to be committed
 _ROWS_AT_ONCE = 2_000  # made without a break for others; some 10 ms
 _APP_ID_LENGTH = 200
 
@@ -113,7 +114,11 @@ class Ingest:
         try:
             taken = await self._take(app, body)
             if taken.committed is not None:
-                await taken.committed
+                # Not cancelled: it may be under way, and comes again as a duplicate.
+                done, _ = await asyncio.wait([taken.committed], timeout=_POST_SECONDS)
+                if not done:
+                    raise StoreError("not in time")
+                taken.committed.result()
         except MalformedError as error:
             raise web.HTTPBadRequest(text=f"{error}\n") from None
         except StoreError:

@@ -235,3 +235,4 @@ def _settle(futures: list[asyncio.Future[None]], error: StoreError | None) -> No
             future.set_result(None)
         else:
             future.set_exception(error)
+            future.exception()  # seen, also when nobody waits for it any more

@@ -182,6 +182,21 @@ class TestPost:
         assert status == 400
         assert b"JSON" in body
 
+    def test_a_commit_that_takes_too_long(
+        self, collector: Collector, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Who waits is told to come again; what was under way is not stored twice then."""
+        monkeypatch.setattr("nucleus_logging.collector.ingest._POST_SECONDS", 50 * MS)
+        with closing(sqlite3.connect(collector.db, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            status, headers, _ = request(collector.url, "POST", "/app/shop/track", frame(event(1)))
+            assert (status, bool(headers["Retry-After"])) == (503, True)
+            other.execute("ROLLBACK")
+        wait_until(lambda: collector.store.count() == 1)
+        monkeypatch.undo()
+        assert request(collector.url, "POST", "/app/shop/track", frame(event(1)))[0] == 200
+        assert collector.store.count() == 1
+
     def test_too_large(self, collector: Collector) -> None:
         """A body beyond 16 MiB is answered with 413."""
         body = b" " * (16 * 1024 * 1024 + 1)

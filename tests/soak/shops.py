@@ -30,7 +30,6 @@ class Shop:
             endpoint=endpoint,
             spool=spool,
             device_id=f"device{number}",
-            ack_timeout=10.0,
         )
 
     def log(self, ending: threading.Event) -> None:

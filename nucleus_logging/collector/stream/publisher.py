@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Publisher"]
 
-_ACK_SECONDS = 8.0  # NATS takes 4 to 9 s to elect a leader in place of one that died
+# NATS takes 4 to 9 s to elect a leader in place of one that died; clients wait for 15 s.
+_ACK_SECONDS = 12.0
 _TICK_SECONDS = 0.1
 _TROUBLED_SECONDS = 10.0  # within which a leader without quorum has noticed it
 
