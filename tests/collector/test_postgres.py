@@ -76,6 +76,7 @@ class TestDays:
         assert store.append([row("shop", ahead, NOW + 5 * DAY)]) == 0
         assert [one.id for one in store.events()] == ["id1", "id2"]
 
+    @pytest.mark.engines
     def test_what_comes_again_after_years(self, store: PostgresStore) -> None:
         """A duplicate is known although its day is far away by now."""
         assert store.append(rows(0, 2)) == 2
@@ -253,6 +254,7 @@ class TestCommands:
         line = refused_without("asyncpg", "export", "--db", good)
         assert "pip install 'nucleus-logging[cluster]'" in line
 
+    @pytest.mark.engines
     def test_serve_export_and_tail(self, url: str, capsys: pytest.CaptureFixture[str]) -> None:
         """A collector on PostgreSQL takes events in and answers; export and tail read the same."""
         settings = Settings(db=url, port=0)

@@ -87,6 +87,7 @@ def names(store: Store) -> list[str | None]:
     return [one.name for one in store.events()]
 
 
+@pytest.mark.engines
 def test_what_is_published_is_stored(stream: Cluster, db: str) -> None:
     """In its order, once, also what was there before; acknowledged after the commit."""
     make(stream)
@@ -105,6 +106,7 @@ def test_what_is_published_is_stored(stream: Cluster, db: str) -> None:
         assert storing.end() == (0, "")
 
 
+@pytest.mark.engines
 def test_a_poisoned_message_is_set_aside(stream: Cluster, tmp_path: Path) -> None:
     """Soon, with its reason; what was before and behind it is stored, in order."""
     make(stream)

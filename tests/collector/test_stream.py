@@ -142,6 +142,7 @@ class TestMessages:
 class TestTaking:
     """Taking events in."""
 
+    @pytest.mark.engines
     def test_acknowledged_is_in_the_stream(self, stream: Cluster) -> None:
         """Each client's message is one message of the stream, on three nodes, in order."""
         with Collector(settings=Settings(db=None, stream=stream.url, port=0)) as collector:
@@ -272,6 +273,7 @@ class TestTaking:
 class TestReading:
     """The page's side."""
 
+    @pytest.mark.engines
     def test_every_page_sees_what_every_collector_takes(self, stream: Cluster) -> None:
         """Live events of one collector are seen at another, with their filter."""
         settings = Settings(db=None, stream=stream.url, port=0, shards=2)
