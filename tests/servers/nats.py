@@ -26,7 +26,7 @@ ELECTION = 60_000 * MS
 
 def missing() -> str:
     """Why it cannot be started here; empty when it can."""
-    return "" if _binary() else "nats-server is not installed (Debian: nats-server)"
+    return "" if binary() else "nats-server is not installed (Debian: nats-server)"
 
 
 class Node:
@@ -61,7 +61,7 @@ class Node:
         die_with_us = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*die_with_us, *self._inside, _binary() or "", "-c", self.folder / "nats.conf"],
+                [*die_with_us, *self._inside, binary() or "", "-c", self.folder / "nats.conf"],
                 stdout=subprocess.DEVNULL,
                 stderr=log,
             )
@@ -212,5 +212,6 @@ class Cluster:
         return answer
 
 
-def _binary() -> str | None:
+def binary() -> str | None:
+    """The server's program; None where it is not installed."""
     return shutil.which("nats-server", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
