@@ -19,13 +19,10 @@ import asyncpg
 
 from nucleus_logging.collector.store import (
     Row,
-    Stored,
     StoreError,
     StoreRefusedError,
     StoreUnusableError,
-    figures,
     rollup,
-    search,
 )
 from nucleus_logging.collector.store.bridge import Bridge, Session, reason_of
 from nucleus_logging.collector.store.claims import Claims
@@ -40,12 +37,11 @@ from nucleus_logging.collector.store.days import (
 from nucleus_logging.collector.store.dialect import POSTGRES
 from nucleus_logging.collector.store.migrations import LOCK, FormError, check, migrate
 from nucleus_logging.collector.store.opening import shown
+from nucleus_logging.collector.store.questions import Questions
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Sequence
 
-    from nucleus_logging.collector.query import Condition, Query
-    from nucleus_logging.collector.store import Found, Json
 
 __all__ = ["PostgresStore"]
 
@@ -53,7 +49,6 @@ _T = TypeVar("_T")
 _READERS = 4
 _CONNECT_SECONDS = 5.0
 _SECONDS = 60.0  # that a statement may take
-_SLICE = 1000
 _DOUBTS = 20  # groups whose keys are looked for after one that held known ones
 _ALL = 1 << 40
 _SETTINGS = {
@@ -73,7 +68,7 @@ _REFUSED = (
 )
 
 
-class PostgresStore:
+class PostgresStore(Questions):
     """Events in a PostgreSQL database.
 
     Args:
@@ -87,6 +82,7 @@ class PostgresStore:
     """
 
     shared = True
+    dialect = POSTGRES
 
     def __init__(self, url: str, *, read_only: bool = False) -> None:
         self._url = url
@@ -121,84 +117,6 @@ class PostgresStore:
         if received_before is max_bytes is None:
             return 0
         return self._write(self._prune(received_before, max_bytes, rows))
-
-    def events(
-        self,
-        *,
-        app: str | None = None,
-        type: str | None = None,
-        name: str | None = None,
-        session: str | None = None,
-        after: int = 0,
-        limit: int | None = None,
-    ) -> Iterator[Stored]:
-        """Read events back; see ``Store.events``. What is committed while reading is not seen."""
-        where, values = _where({"app": app, "type": type, "name": name, "session": session})
-        columns = ", ".join(f'"{field}"' for field in Stored._fields)
-        sql = f"SELECT {columns} FROM events WHERE seq > ? AND seq <= ?{where} ORDER BY seq LIMIT ?"
-        end = self.last_seq()
-        while limit is None or limit > 0:
-            size = _SLICE if limit is None else min(limit, _SLICE)
-            with self._reading() as session_:
-                rows = session_.execute(sql, (after, end, *values, size)).fetchall()
-            yield from map(search.stored, rows)
-            if len(rows) < size:
-                return
-            after = rows[-1][0]
-            limit = None if limit is None else limit - size
-
-    def count(
-        self, *, app: str | None = None, type: str | None = None, name: str | None = None
-    ) -> int:
-        """Count events; see ``Store.count``."""
-        where, values = _where({"app": app, "type": type, "name": name})
-        with self._reading() as session:
-            (count,) = session.execute(
-                f"SELECT count(*) FROM events WHERE true{where}", values
-            ).fetchone()
-        return int(count)
-
-    def search(
-        self,
-        query: Query,
-        *,
-        before: bytes | None = None,
-        limit: int = 100,
-        seconds: float | None = None,
-    ) -> Found:
-        """Find the newest events that fulfil a query; see ``Store.search``."""
-        with self._reading() as session:
-            return search.page(session, POSTGRES, query, before, limit, seconds)
-
-    def last_seq(self) -> int:
-        """The number of the event stored last; see ``Store.last_seq``."""
-        with self._reading() as session:
-            (seq,) = session.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
-        return int(seq)
-
-    def since(
-        self, conditions: Sequence[Condition], *, after: int, until: int, limit: int
-    ) -> list[Stored]:
-        """Read what has been stored since; see ``Store.since``."""
-        with self._reading() as session:
-            return search.since_seq(session, POSTGRES, conditions, after, until, limit)
-
-    def apps(self) -> list[Json]:
-        """All apps, the one heard of last first; see ``figures.apps``."""
-        with self._reading() as session:
-            return figures.apps(session)
-
-    def stats(
-        self, *, app: str | None, since: int, until: int, buckets: int = 120
-    ) -> dict[str, Json]:
-        """Figures of a range of dates; see ``figures.stats``."""
-        with self._reading() as session:
-            return figures.stats(session, POSTGRES, app, since, until, buckets)
-
-    def errors(self, *, app: str | None, since: int, until: int, buckets: int = 40) -> list[Json]:
-        """Groups of errors; see ``figures.error_groups``."""
-        with self._reading() as session:
-            return figures.error_groups(session, app, since, until, buckets)
 
     def roll_up(self, rows: int) -> bool:
         """Add new events to the figures; see ``Store.roll_up``."""
@@ -371,7 +289,8 @@ class PostgresStore:
             return await work
 
     @contextmanager
-    def _reading(self) -> Iterator[Session]:
+    def reading(self) -> Iterator[Session]:
+        """See ``Questions.reading``."""
         if self._closed:
             raise StoreError("the database is closed")
         connection: Any = None
@@ -389,8 +308,3 @@ class PostgresStore:
             await self._pool.release(connection, timeout=_CONNECT_SECONDS)
         except _TROUBLE:
             pass  # the pool has thrown it away
-
-
-def _where(wanted: dict[str, str | None]) -> tuple[str, list[str]]:
-    given = {column: value for column, value in wanted.items() if value is not None}
-    return "".join(f' AND "{column}" = ?' for column in given), list(given.values())

@@ -27,18 +27,14 @@ from nucleus_logging.collector.store import (
     Stored,
     StoreError,
     StoreUnusableError,
-    figures,
     rollup,
-    search,
 )
 from nucleus_logging.collector.store.dialect import SQLITE
+from nucleus_logging.collector.store.questions import Questions
 from nucleus_logging.collector.store.schema import APPLICATION, FORM, SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from nucleus_logging.collector.query import Condition, Query
-    from nucleus_logging.collector.store import Found, Json
 
 __all__ = ["SqliteStore"]
 
@@ -54,7 +50,7 @@ _WAL_BYTES = 16 << 20  # that its file keeps when nothing is in it
 _SELECT = f"SELECT {', '.join(Stored._fields)} FROM events"
 
 
-class SqliteStore:
+class SqliteStore(Questions):
     """Events in one SQLite file.
 
     Args:
@@ -66,6 +62,7 @@ class SqliteStore:
     """
 
     shared = False
+    dialect = SQLITE
 
     def __init__(self, path: str | os.PathLike[str], *, read_only: bool = False) -> None:
         self.path = Path(path)
@@ -116,76 +113,6 @@ class SqliteStore:
             connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
         return removed
 
-    def events(
-        self,
-        *,
-        app: str | None = None,
-        type: str | None = None,
-        name: str | None = None,
-        session: str | None = None,
-        after: int = 0,
-        limit: int | None = None,
-    ) -> Iterator[Stored]:
-        """Read events back; see ``Store.events``. What is committed while reading is not seen."""
-        where, values = _where({"app": app, "type": type, "name": name, "session": session})
-        sql = f"{_SELECT} WHERE seq > ?{where} ORDER BY seq LIMIT ?"
-        with self._reading() as connection:
-            for row in connection.execute(sql, (after, *values, -1 if limit is None else limit)):
-                yield search.stored(row)
-
-    def count(
-        self, *, app: str | None = None, type: str | None = None, name: str | None = None
-    ) -> int:
-        """Count events; see ``Store.count``."""
-        where, values = _where({"app": app, "type": type, "name": name})
-        with self._reading() as connection:
-            (count,) = connection.execute(
-                f"SELECT count(*) FROM events WHERE 1{where}", values
-            ).fetchone()
-        return int(count)
-
-    def search(
-        self,
-        query: Query,
-        *,
-        before: bytes | None = None,
-        limit: int = 100,
-        seconds: float | None = None,
-    ) -> Found:
-        """Find the newest events that fulfil a query; see ``Store.search``."""
-        with self._reading() as connection:
-            return search.page(connection, SQLITE, query, before, limit, seconds)
-
-    def last_seq(self) -> int:
-        """The number of the event stored last; see ``Store.last_seq``."""
-        with self._reading() as connection:
-            (seq,) = connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
-        return int(seq)
-
-    def since(
-        self, conditions: Sequence[Condition], *, after: int, until: int, limit: int
-    ) -> list[Stored]:
-        """Read what has been stored since; see ``Store.since``."""
-        with self._reading() as connection:
-            return search.since_seq(connection, SQLITE, conditions, after, until, limit)
-
-    def apps(self) -> list[Json]:
-        """All apps, the one heard of last first; see ``figures.apps``."""
-        with self._reading() as connection:
-            return figures.apps(connection)
-
-    def stats(
-        self, *, app: str | None, since: int, until: int, buckets: int = 120
-    ) -> dict[str, Json]:
-        """Figures of a range of dates; see ``figures.stats``."""
-        with self._reading() as connection:
-            return figures.stats(connection, SQLITE, app, since, until, buckets)
-
-    def errors(self, *, app: str | None, since: int, until: int, buckets: int = 40) -> list[Json]:
-        """Groups of errors; see ``figures.error_groups``."""
-        with self._reading() as connection:
-            return figures.error_groups(connection, app, since, until, buckets)
-
     def roll_up(self, rows: int) -> bool:
         """Add new events to the figures; see ``Store.roll_up``."""
         with self._transaction() as connection:
@@ -219,13 +146,13 @@ class SqliteStore:
                 self._claim = None
 
     def _oldest_received(self) -> float:
-        with self._reading() as connection:
+        with self.reading() as connection:
             row = connection.execute(f"{_SELECT} ORDER BY seq LIMIT 1").fetchone()
         return float("inf") if row is None else float(Stored._make(row).received)
 
     def _too_many(self, max_bytes: int) -> int:
         """How many events are about too many; 0 when what there is takes no more than that."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             sizes = ("page_count", "freelist_count", "page_size")
             pages, free, size = (
                 connection.execute(f"PRAGMA {name}").fetchone()[0] for name in sizes
@@ -240,7 +167,8 @@ class SqliteStore:
         return -int(-events * (used - max_bytes) // used)
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """See ``Questions.reading``."""
         try:
             with closing(self._connect()) as connection:
                 yield connection
@@ -308,8 +236,3 @@ class SqliteStore:
             f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION};"
             f" PRAGMA user_version = {FORM}; COMMIT;"
         )
-
-
-def _where(wanted: dict[str, str | None]) -> tuple[str, list[str]]:
-    given = {column: value for column, value in wanted.items() if value is not None}
-    return "".join(f" AND {column} = ?" for column in given), list(given.values())
