@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib import metadata
 
 __all__ = ["version_of_main"]
+
+#: Where installers put scripts.
+_SCRIPTS = ("bin", "Scripts")
 
 
 def version_of_main() -> str | None:
@@ -26,6 +28,8 @@ def version_of_main() -> str | None:
 
 def _version_of_package(package: str) -> str | None:
     """Find the distribution that a package started by `python -m` came with."""
+    from importlib import metadata
+
     try:
         # Most are called as their package; asking for that reads one file, not all of them.
         distribution = metadata.distribution(package)
@@ -44,7 +48,11 @@ def _version_of_script(file: str) -> str | None:
     script: the distribution's own list of files has to have it.
     """
     path = os.path.realpath(file)
-    name = os.path.basename(path)
+    directory, name = os.path.split(path)
+    if name.endswith(".py") and os.path.basename(directory) not in _SCRIPTS:
+        return None  # most programs: looking at all metadata takes 2 MB, and some milliseconds
+    from importlib import metadata
+
     for entry in metadata.entry_points(group="console_scripts", name=name):
         distribution = entry.dist
         if distribution is None:

@@ -24,7 +24,6 @@ from nucleus_logging.scrub import Scrubber
 from nucleus_logging.session import new_prefix
 from nucleus_logging.shipper import Shipper
 from nucleus_logging.spool import Spool
-from nucleus_logging.stats import Stats
 from nucleus_logging.volume import Volume
 from nucleus_logging.worker import Worker
 
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from nucleus_logging.events import Answer
     from nucleus_logging.intake import Intake
     from nucleus_logging.options import Options
+    from nucleus_logging.stats import Stats
 
 
 class Machine:
@@ -129,6 +129,9 @@ class Machine:
             accepted: how many events this process has made.
             rejected: how many captures were refused.
         """
+        # Not before somebody asks: dataclasses take 0.7 MB.
+        from nucleus_logging.stats import Stats
+
         shipper, delivery, link, spool = self.shipper, self.delivery, self.link, self.spool
         queued = shipper.buffer.waiting() + shipper.held
         queued += delivery.waiting + delivery.adopted_waiting

@@ -61,16 +61,24 @@ class TestDeviceFacts:
     def test_a_failing_fact_is_left_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A fact that cannot be had costs that fact and no other."""
 
-        def fail() -> int:
+        def fail(*_: object) -> int:
             raise OSError("no /proc here")
 
+        monkeypatch.setattr(os, "sysconf", fail)
         monkeypatch.setattr(psutil, "virtual_memory", fail)
         facts = device.device_facts()
         assert "totalRam" not in facts
         assert "platform" in facts
 
+    def test_memory_that_the_system_does_not_tell(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where the system has no such question psutil is asked, with the same answer."""
+        told = device.device_facts()["totalRam"]
+        monkeypatch.delattr(os, "sysconf")
+        assert device.device_facts()["totalRam"] == told
+
     def test_missing_library(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A library that is not there costs its facts and no others."""
+        monkeypatch.setattr(os, "sysconf", lambda name: int("not told"))
         monkeypatch.setitem(sys.modules, "psutil", None)
         monkeypatch.setitem(sys.modules, "platform", None)
         facts = device.device_facts()

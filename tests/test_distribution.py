@@ -85,6 +85,20 @@ class TestDefaultAppVersion:
         assert _run(site, str(tmp_path / "mine" / "__main__.py")) == "0.0.0"
         assert _run(site, "-c", REPORT) == "0.0.0"
 
+    def test_program_in_a_file(self, site: Path, tmp_path: Path) -> None:
+        """A file that no installer has put there has none, and no metadata are read for it."""
+        program = tmp_path / "app.py"
+        program.write_text(REPORT + "import sys\nprint('importlib.metadata' in sys.modules)\n")
+        assert _run(site, str(program)) == "0.0.0\nFalse"
+
+    def test_script_with_a_suffix(self, site: Path) -> None:
+        """A console script may be called like a file of Python."""
+        info = site / "web_shop-4.5.6.dist-info"
+        (info / "entry_points.txt").write_text("[console_scripts]\nshop.py = shop:main\n")
+        (info / "RECORD").write_text("bin/shop.py,,\n")
+        (site / "bin" / "shop.py").write_text(REPORT)
+        assert _run(site, str(site / "bin" / "shop.py")) == "4.5.6"
+
     def test_broken_metadata(self, site: Path) -> None:
         """Metadata that cannot be read is as good as none."""
         (site / "web_shop-4.5.6.dist-info" / "METADATA").write_bytes(b"\xff\xfe\x00")

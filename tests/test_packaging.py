@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import nucleus_logging
+from nucleus_logging.device import VERSION
 from tests.tools import ROOT
 
 pytestmark = pytest.mark.once
@@ -111,8 +112,9 @@ def test_every_requirement_is_used() -> None:
 
 
 def test_versions_agree() -> None:
-    """The version that is installed is setup.cfg's, and the changelog begins with it."""
+    """The version that is installed and sent is setup.cfg's, and the changelog begins with it."""
     version = _read("setup.cfg")["metadata"]["version"]
+    assert version == VERSION
     assert importlib.metadata.version("nucleus-logging") == version
     changes = (ROOT / "CHANGELOG.rst").read_text()
     latest = re.search(r"^(\d\S*)", changes, re.MULTILINE)
