@@ -54,9 +54,10 @@ def _timestamp(date: str) -> float | None:
     if found is None:
         return None
     day, name, *others = found.groups()
-    year, *moment = map(int, others)
+    year, hour, minute, second = map(int, others)
     try:
         month = _MONTHS.index(name) // 3 + 1
-        return datetime(year, month, int(day), *moment, tzinfo=timezone.utc).timestamp()
+        moment = datetime(year, month, int(day), hour, minute, second, tzinfo=timezone.utc)
+        return moment.timestamp()
     except ValueError:
         return None
