@@ -264,10 +264,13 @@ def create(directory: str, name: str, options: Options, facts: Facts) -> Segment
     """
     if not _LOCKS:
         raise OSError(errno.ENOTSUP, "no file locks on this platform")
-    make_private(directory)
     path = os.path.join(directory, name)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
-    fd = os.open(path + NEW, flags, 0o600)
+    try:
+        fd = os.open(path + NEW, flags, 0o600)
+    except FileNotFoundError:
+        make_private(directory)
+        fd = os.open(path + NEW, flags, 0o600)
     segment = Segment(path + NEW, fd, 0, adopted=False)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -10,6 +10,7 @@ A part of `nucleus_logging.shipper`; `hurry` is for any thread, the rest for the
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from nucleus_logging.events import BY_NUMBER, Event
@@ -33,6 +34,11 @@ _BETWEEN_ERRORS = 0.005
 #: Seconds after which what the buffer holds is late: threads that never rest let a worker have the
 #: interpreter about so often, and it is promised on disk within three times that.
 _LATE = 0.06
+#: How many captures of several threads that fill the memory are encoded in a row, and
+#: seconds of the pause after them. The interpreter goes round fairly between two threads; a third
+#: one that never rests, as the worker then, makes others wait now and then for 0.1 s.
+_IN_A_ROW = 64
+_PAUSE = 0.0002
 #: Bytes that an event may be expected to take on disk at most.
 _ON_DISK = 4096
 
@@ -172,7 +178,10 @@ class Uptake:
             self.times += 1
         delivery.count_dropped("queue_full", buffer.dropped.take())
         events: list[Event] = []
-        for item in items:
+        crowded = not ending and self._crowded(items)
+        for number, item in enumerate(items, 1):
+            if crowded and number % _IN_A_ROW == 0:
+                time.sleep(_PAUSE)
             try:
                 self._prepare(item, events, now, spool)
             except Exception as error:
@@ -187,6 +196,12 @@ class Uptake:
         else:
             for event in events:
                 delivery.put(event, now)
+
+    def _crowded(self, items: list[Capture | Event]) -> bool:
+        """Tell whether several threads (or tasks) log more than can be taken up."""
+        if len(items) < self._buffer.limit // 2:
+            return False
+        return len({item[10] for item in items if not isinstance(item, Event)}) > 1
 
     def _admissible(self, spool: Spool | None) -> int:
         """Return how much of the buffer may be taken up: all, unless callers are to wait."""
