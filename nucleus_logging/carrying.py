@@ -55,7 +55,7 @@ class Carrying:
                     self._overfull.add()
                     _leave(item)
             return True
-        segment = journal.enter()
+        segment = journal.enter(caller=True)
         if segment is None:
             return False
         try:
@@ -93,7 +93,7 @@ class Carrying:
         When the journal is full and the oldest must not give way, it is only queued.
         """
         journal = self.journal
-        segment = None if self._refuses() else journal.enter()
+        segment = None if self._refuses() else journal.enter(caller=True)
         if segment is None:
             release(event)
             return

@@ -11,7 +11,7 @@ moment. Callers write errors themselves, and what memory has no room for; they t
 a caller registers with the segment, looks whether it has been sealed meanwhile, writes with
 one ``O_APPEND`` write and signs off. The worker seals a segment before it looks for writers,
 so one of the two always sees the other. A segment that is large enough is left for the next one
-by whoever comes first, so that none outgrows its size while the worker is busy.
+by the worker, or by whoever finds it twice as large because the worker is busy.
 
 Everything else here belongs to the worker's thread. Nothing here logs or raises: a disk that
 fails makes `Journal.broken` true until a segment can be created again.
@@ -100,12 +100,16 @@ class Journal:
 
     # What follows may be called by any thread.
 
-    def enter(self) -> Segment | None:
+    def enter(self, caller: bool = False) -> Segment | None:
         """Register as a writer with the active segment, creating it if there is none.
+
+        Args:
+            caller: it is no thread of ours: one is created by it only when the worker is busy.
 
         Returns:
             the segment, to be left with `Segment.leave`; None when the journal is broken.
         """
+        most = 2 * self._segment_bytes if caller else self._segment_bytes
         while not self.broken:
             generation = self._generation
             segment = self._own.get(generation)
@@ -113,7 +117,7 @@ class Journal:
                 segment = self._create(generation)
                 if segment is None:
                     return None
-            if segment.size < self._segment_bytes:
+            if segment.size < most:
                 segment.users.append(None)
                 if not segment.sealed:
                     return segment
@@ -232,6 +236,14 @@ class Journal:
         segment.acknowledged.update(finished)
         segment.finished = []
 
+    def roll(self) -> None:
+        """Begin the next segment if it is time, before a caller has to, and waits for others."""
+        active = self.active
+        if active is None or active.size < self._segment_bytes or self.broken:
+            return
+        if self._create(active.generation + 1) is not None:
+            self._generation = active.generation + 1
+
     def tidy(self, now: float, quiet: bool, admission: int) -> bool:
         """Roll a segment that is large enough, delete those that nothing needs any more.
 
@@ -243,6 +255,7 @@ class Journal:
         Returns:
             whether there is something to delete in the next turn.
         """
+        self.roll()
         active = self.active
         if active is not None:
             active.absorb()

@@ -182,6 +182,8 @@ class Uptake:
         for number, item in enumerate(items, 1):
             if crowded and number % _IN_A_ROW == 0:
                 time.sleep(_PAUSE)
+                if spool is not None:
+                    spool.journal.roll()
             try:
                 self._prepare(item, events, now, spool)
             except Exception as error:

@@ -150,6 +150,37 @@ def test_a_segment_is_left_when_it_is_large(tmp_path: Path) -> None:
     kept.abandon()
 
 
+def test_the_worker_begins_the_next_one(tmp_path: Path) -> None:
+    """A caller goes on with a large segment until the worker comes by, or it is twice as large."""
+    kept = journal(tmp_path, spool_limit=1024 * 1024)
+    events = iter(Maker().events(3000, size=100))
+    most = 1024 * 1024 // 16
+
+    def carry(upto: int) -> None:
+        for event in events:
+            segment = kept.enter(caller=True)
+            assert segment is not None
+            kept.write(segment, closing_line(event.core))
+            segment.carried.append(event.number)
+            segment.leave()
+            if kept.size >= upto:
+                return
+
+    carry(most + 2048)
+    assert len(kept.segments) == 1
+    kept.roll()
+    first, second = kept.segments
+    assert kept.active is second
+    kept.roll()
+    assert kept.segments == [first, second], "it is not large yet"
+    carry(first.size + 2 * most + 2048)
+    assert kept.segments[:2] == [first, second]
+    assert len(kept.segments) == 3, "nobody came by"
+    assert second.size < 2 * most + 1024
+    assert kept.unread() == sum(1 for segment in kept.segments for _ in segment.carried)
+    kept.abandon()
+
+
 def test_writers_and_worker_never_miss_each_other(tmp_path: Path) -> None:
     """While segments roll, are read back and deleted, no line of 8 writers is lost or doubled."""
     kept = journal(tmp_path, spool_limit=256 * 1024)
@@ -159,7 +190,7 @@ def test_writers_and_worker_never_miss_each_other(tmp_path: Path) -> None:
 
     def write(start: int) -> None:
         for number in numbers[start::8]:
-            segment = kept.enter()
+            segment = kept.enter(caller=start % 2 == 0)
             assert segment is not None
             assert kept.write(segment, closing_line(events[number].core))
             segment.carried.append(number)
