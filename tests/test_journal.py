@@ -6,6 +6,7 @@ import os
 import resource
 import shutil
 import threading
+from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ import pytest
 from nucleus_logging.diagnostics import Diagnostics
 from nucleus_logging.events import Facts
 from nucleus_logging.journal import Journal, folder
-from nucleus_logging.lines import closing_line
+from nucleus_logging.lines import Content, closing_line
 from tests.journals import Maker, journal, known_facts, options
 
 if TYPE_CHECKING:
@@ -83,6 +84,21 @@ def test_acknowledged_ids_are_on_disk(one: Journal) -> None:
     assert [event.id for event in one.active.scan().waiting()] == [events[2].id]
 
 
+def test_what_was_done_while_the_disk_was_full_is_written_later(one: Journal) -> None:
+    """An id that found no room goes with the next ones: whoever reads the file later knows all."""
+    events = Maker().events(3)
+    one.store(events)
+    segment = one.active
+    assert segment is not None
+    with files_of(segment.size):
+        one.done(events[:1])
+    assert one.broken
+    one.done(events[1:2])
+    with open(segment.path, "rb") as file:
+        found = Content(file.read().splitlines())
+    assert [event.id for event in found.waiting()] == [events[2].id]
+
+
 def test_stored_once(one: Journal) -> None:
     """An event that is on disk already is not written again."""
     events = Maker().events(2)
@@ -132,6 +148,26 @@ def test_nothing_is_read_while_it_is_written(one: Journal) -> None:
     assert writer.sealed
     writer.leave()
     assert ids(one.read_back({})) == ids(events)
+
+
+def test_nobody_begins_to_write_into_a_sealed_one(one: Journal) -> None:
+    """A caller that signs on in the very moment in which the worker seals takes the next one."""
+
+    class Late(deque[None]):
+        def append(self, entry: None) -> None:
+            super().append(entry)
+            one.seal()
+
+    one.store(Maker().events(1))
+    first = one.active
+    assert first is not None
+    first.users = Late()
+    entered = one.enter()
+    assert entered is not None
+    assert entered is not first
+    assert not entered.sealed
+    assert not first.users
+    entered.leave()
 
 
 def test_a_segment_is_left_when_it_is_large(tmp_path: Path) -> None:
