@@ -125,6 +125,26 @@ assert os.waitpid(pid, 0)[1] == 0
     assert len(sessions) == 1
 
 
+def test_a_session_that_the_server_has_is_not_opened_again(
+    collector: Collector, spool: Path
+) -> None:
+    """Once the server has acknowledged its ``init``, a child sends its own events alone."""
+    code = """
+shipping().info("before")
+assert client().flush(30)
+pid = os.fork()
+if not pid:
+    logging.getLogger("app").info("after")
+    done = client().flush(30) and client().stats().accepted == 1
+    os._exit(0 if done else 1)
+assert os.waitpid(pid, 0)[1] == 0
+"""
+    with Application(code, collector, spool) as application:
+        status, _, err = application.end()
+    assert (status, err) == (0, "")
+    assert types(collector) == ["init", "event", "event"]
+
+
 def test_no_warning_that_was_not_there(collector: Collector, spool: Path) -> None:
     """An application without threads of its own forks without a warning, worker or not."""
     code = """
