@@ -42,6 +42,7 @@ assert stats.accepted == stats.acknowledged == 100001 and not stats.dropped, sta
     assert not files(spool)
 
 
+@pytest.mark.once
 def test_a_hundred_thousand_with_the_server_down(collector: Collector, spool: Path) -> None:
     """The same while the server is away, then an end: the next start sends all of it, in order."""
     collector.stop()

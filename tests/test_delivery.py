@@ -623,6 +623,7 @@ class TestAdopted:
         assert one.next_batch(10.0) == fresh + adopted[:2]
 
 
+@pytest.mark.once
 @pytest.mark.unmeasured
 class TestCost:
     @pytest.mark.parametrize("overflow", ["drop_oldest", "drop_newest"])

@@ -111,14 +111,16 @@ def test_a_deleted_one_is_nobodys(tmp_path: Path) -> None:
     """Whoever gets the lock of a segment that was deleted meanwhile does not keep it."""
     with created(tmp_path) as segment:
         assert not segment.lost()
+        # Opened on its own: a copy of the segment's descriptor would share its lock.
+        late = os.open(segment.path, os.O_RDWR)
         os.unlink(segment.path)
         assert segment.lost()
         # Its name leads to the file without a name, as it does for one who opened it in time.
-        os.symlink(f"/proc/{os.getpid()}/fd/{os.dup(segment.fd)}", segment.path)
+        os.symlink(f"/proc/{os.getpid()}/fd/{late}", segment.path)
     try:
         assert segments.adopt(segment.path) is None
     finally:
-        os.close(int(os.readlink(segment.path).rpartition("/")[2]))
+        os.close(late)
 
 
 def test_only_the_same_users(tmp_path: Path) -> None:

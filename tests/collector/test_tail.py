@@ -22,6 +22,8 @@ from tests.tools import ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.once
+
 
 def put(collector: Collector, *events: dict[str, Any]) -> None:
     """Store events."""

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from nucleus_logging.collector import Collector
 
+pytestmark = pytest.mark.once
+
 SECOND = 1_772_590_360
 TRACEBACK = """Traceback (most recent call last):
   File "/srv/x.py", line 3, in f
