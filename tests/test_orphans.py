@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from nucleus_logging.diagnostics import Diagnostics
 from nucleus_logging.lines import json_line
 from nucleus_logging.orphans import Orphans, set_aside
+from nucleus_logging.segment import adopt
 from tests.journals import Maker, journal
 from tests.tools import ROOT
 
@@ -101,6 +102,16 @@ def test_a_living_process_keeps_all_of_its_own(tmp_path: Path) -> None:
     alive.abandon()
     assert len(heir.adopt().orphans.all()) == 2
     heir.end()
+
+
+def test_an_heir_that_is_just_locking_gets_the_rest(tmp_path: Path) -> None:
+    """Whoever finds the first segment locked leaves the others, those that are free as well."""
+    leave(tmp_path, *([event] for event in Maker().events(3)))
+    first = adopt(str(min(tmp_path.iterdir())))
+    assert first is not None
+    heir = Heir(tmp_path).adopt()
+    assert heir.orphans.all() == []
+    first.close()
 
 
 def test_a_process_goes_to_one_heir(tmp_path: Path) -> None:
