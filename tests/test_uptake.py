@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nucleus_logging import Client
+from nucleus_logging import Client, uptake
 from nucleus_logging.buffer import Buffer
 from nucleus_logging.delivery import Delivery
 from nucleus_logging.diagnostics import Diagnostics
@@ -130,7 +131,7 @@ class TestCrowd:
     ) -> None:
         """Where several threads fill the memory the worker rests now and then; else it does not."""
         slept: list[float] = []
-        monkeypatch.setattr("nucleus_logging.uptake.time.sleep", slept.append)
+        monkeypatch.setattr(uptake, "time", SimpleNamespace(sleep=slept.append))
         taking = Taking(queue_size=200)
         taking.put(*range(1, waiting + 1), threads=threads)
         assert taking.take() == list(range(1, waiting + 1))
@@ -138,7 +139,7 @@ class TestCrowd:
 
     def test_no_rest_at_the_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A process that ends waits for no pauses."""
-        monkeypatch.setattr("nucleus_logging.uptake.time.sleep", pytest.fail)
+        monkeypatch.setattr(uptake, "time", SimpleNamespace(sleep=pytest.fail))
         taking = Taking(queue_size=100)
         taking.put(*range(1, 101), threads=2)
         assert len(taking.take(ending=True)) == 100
