@@ -358,9 +358,13 @@ def test_replicas_are_raised_when_there_are_nodes_again(stream: Cluster) -> None
     make(stream, replicas=1)
     with Collector(settings=Settings(db=None, stream=stream.url, port=0)) as collector:
         assert post(collector.url, event(1)) == 200
-    info = stream.ask("STREAM.INFO.NUCLEUS_0")
-    assert info["config"]["num_replicas"] == 3
-    assert len(info["cluster"]["replicas"]) == 2
+    assert stream.ask("STREAM.INFO.NUCLEUS_0")["config"]["num_replicas"] == 3
+
+    def current() -> int:
+        replicas = stream.ask("STREAM.INFO.NUCLEUS_0").get("cluster", {}).get("replicas", [])
+        return sum(bool(one["current"]) for one in replicas)
+
+    wait_until(lambda: current() == 2, nats.ELECTION)
 
 
 def test_replicas_that_cannot_be_raised(
