@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     Returns:
         0 after SIGINT or SIGTERM, or when a collector has that port already; 1 when it could not
-        start, 2 for settings that cannot work.
+        start, 2 for settings that cannot work or a missing extra.
     """
     try:
         settings = _settings(arguments)
@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     except ImportError as error:
         if error.name is not None and error.name.startswith("nucleus_logging"):
             raise
-        return _fail(MISSING_EXTRA)
+        return _fail(MISSING_EXTRA, status=2)
     except StoreUnusableError as error:
         return _fail(str(error), error.status)
     except SettingsError as error:  # a certificate that cannot be used

@@ -63,12 +63,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     Returns:
         0 when told not to follow or when nobody reads any more, 1 when the collector cannot be
-        reached or refuses, 2 when PostgreSQL cannot be used.
+        reached or refuses, 2 when PostgreSQL cannot be used or an extra is missing.
     """
     try:
         from rich.console import Console
     except ImportError:
-        return _fail(MISSING_EXTRA)
+        return _fail(MISSING_EXTRA, 2)
     console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
 
     def show(event: Mapping[str, Json]) -> None:

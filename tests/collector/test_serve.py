@@ -145,7 +145,7 @@ def test_a_missing_extra_is_named(tmp_path: Path) -> None:
     """Without aiohttp one line says what to install."""
     (tmp_path / "aiohttp.py").write_text("raise ModuleNotFoundError('no', name='aiohttp')")
     done = serve("--port", "0", "--db", tmp_path / "c.db", PYTHONPATH=str(tmp_path))
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert "pip install 'nucleus-logging[collector]'" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from nucleus_logging.cli import main
 from nucleus_logging.collector.protocol import row
 from nucleus_logging.collector.store import StoreError, StoreUnusableError
 from nucleus_logging.collector.store.sqlite import SqliteStore
@@ -76,13 +77,18 @@ class TestOpening:
         modes = {path.name: path.stat().st_mode & 0o777 for path in store.path.parent.iterdir()}
         assert modes == {"events.db": 0o600, "events.db-wal": 0o600, "events.db-shm": 0o600}
 
-    def test_a_newer_form_is_left_alone(self, store: SqliteStore) -> None:
+    def test_a_newer_form_is_left_alone(
+        self, store: SqliteStore, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         """A database of a later version is refused and not changed."""
         store.close()
         with closing(sqlite3.connect(store.path)) as connection:
             connection.execute("PRAGMA user_version = 99")
         with pytest.raises(StoreUnusableError, match="99"):
             SqliteStore(store.path)
+        for command in (["serve", "--port", "0"], ["export"], ["tail", "--no-follow"]):
+            assert main([*command, "--db", str(store.path)]) == 2
+        assert len(capsys.readouterr().err.splitlines()) == 3
 
     def test_nothing_there_to_read(self, tmp_path: Path) -> None:
         """Opening for reading makes no file."""

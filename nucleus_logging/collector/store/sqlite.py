@@ -225,7 +225,7 @@ class SqliteStore(Questions):
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if application == APPLICATION:
             raise StoreUnusableError(
-                f"{self.path} has form {form} of the database, this version reads {FORM}"
+                f"{self.path} has form {form} of the database, this version reads {FORM}", status=2
             )
         if tables or self._read_only:
             raise StoreUnusableError(f"{self.path} is not a collector's database")
