@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import subprocess
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +19,13 @@ from nucleus_logging.collector.settings import Settings
 from nucleus_logging.collector.stream.messages import PoisonError, decode, encode, split
 from tests.collector.test_live import listening
 from tests.collector.wire import Serving, connected, event, frame, ids_of, request
-from tests.running import needs
+from tests.running import free_port, needs
 from tests.servers import nats
 from tests.tools import refused_without, wait_until
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nucleus_logging.collector.store import Row
     from tests.servers.nats import Cluster
 
@@ -412,6 +415,32 @@ def test_other_settings(stream: Cluster, capfd: pytest.CaptureFixture[str]) -> N
     assert len(stream.ask("STREAM.NAMES")["streams"]) == 2
     with Collector(settings=Settings(db=None, stream=stream.url, port=0)) as collector:
         assert post(collector.url, event(1)) == 200
+
+
+@pytest.mark.engines
+def test_a_server_that_was_to_speak_tls(stream: Cluster, capfd: pytest.CaptureFixture[str]) -> None:
+    """It is told no password in the clear, but left."""
+    url = stream.url.replace("nats://", "tls://u:pass-word@")
+    for command in (["serve", "--port", "0"], ["check"]):
+        assert "it does not speak TLS" in refused(capfd, *command, "--stream", url)
+
+
+def test_a_server_without_jetstream(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is missing is named; it is waited for no longer than a cluster takes to start."""
+    monkeypatch.setattr("nucleus_logging.collector.stream.nats._SETTLE_SECONDS", 0.5)
+    port = free_port()
+    command = [nats.binary() or "", "-a", "127.0.0.1", "-p", port, "-l", str(tmp_path / "log")]
+    with subprocess.Popen(command) as server:
+        wait_until(
+            lambda: (
+                (tmp_path / "log").exists() and "Server is ready" in (tmp_path / "log").read_text()
+            )
+        )
+        line = refused(capfd, "serve", "--port", "0", "--stream", f"nats://127.0.0.1:{port}")
+        server.kill()
+    assert "JetStream is off there, or has no quorum" in line
 
 
 def test_what_cannot_work(capfd: pytest.CaptureFixture[str]) -> None:

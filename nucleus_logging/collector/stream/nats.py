@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nats.aio.client import Client
-from nats.errors import AuthorizationError, Error
+from nats.errors import AuthorizationError, Error, NoRespondersError
 
 from nucleus_logging.collector.stream import StreamUnusableError
 from nucleus_logging.collector.stream.address import servers_of, shown
@@ -66,6 +66,15 @@ class Lag(NamedTuple):
     seconds: float
 
 
+class _Client(Client):
+    """The client, but that it tells its secrets to no server in the clear that was to speak TLS."""
+
+    def _connect_command(self) -> bytes:
+        if self.options.get("tls") and not self._server_info.get("tls_required"):
+            raise Error("it does not speak TLS")
+        return super()._connect_command()
+
+
 class Nats:
     """An open connection.
 
@@ -79,7 +88,7 @@ class Nats:
         self._trouble, self._refused = "", False
         self._has_aside = False
         self._whole_by = 0.0  # until when nodes of the cluster may still be starting
-        self._client = Client()
+        self._client = _Client()
 
     @property
     def client(self) -> Client:
@@ -348,6 +357,8 @@ def _seconds(text: str) -> float:
 
 def _text(error: BaseException) -> str:
     """An error of the client in one line."""
+    if isinstance(error, NoRespondersError):
+        return "JetStream is off there, or has no quorum"
     if isinstance(error, asyncio.TimeoutError):
         return "no answer"
     text = " ".join(str(error).split()).removeprefix("nats: ")
