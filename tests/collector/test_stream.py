@@ -196,21 +196,26 @@ class TestTaking:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """Nothing is acknowledged that no quorum has; it comes back by itself."""
-        monkeypatch.setattr("nucleus_logging.collector.stream.publisher._ACK_SECONDS", 1.0)
         with Collector(settings=Settings(db=None, stream=stream.url, port=0)) as collector:
             assert post(collector.url, event(1)) == 200
-            health = json.loads(request(collector.url, "GET", "/healthz")[2])
-            assert health == {"status": "ok"}
+
+            def health() -> Any:
+                return json.loads(request(collector.url, "GET", "/healthz")[2])
+
+            wait_until(lambda: health() == {"status": "ok"}, nats.ELECTION)
             leader = stream.leader()
             others = [node for node in stream.nodes if node is not leader]
             for node in others:
                 node.stop()
+            patience = "nucleus_logging.collector.stream.publisher._ACK_SECONDS"
+            monkeypatch.setattr(patience, 1.0)
             status, headers, _ = request(collector.url, "POST", "/app/shop/track", frame(event(2)))
             assert (status, bool(headers["Retry-After"])) == (503, True)
             status, _, body = request(collector.url, "GET", "/healthz")
             assert status == 503
             assert json.loads(body)["status"] == "down"
             assert json.loads(body)["stream"]
+            monkeypatch.undo()
             for node in others:
                 node.start()
             wait_until(lambda: post(collector.url, event(3)) == 200, nats.ELECTION)
