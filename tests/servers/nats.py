@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import os
 import shutil
@@ -18,6 +19,10 @@ from tests.running import free_port
 from tests.tools import MS, wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from nats.aio.client import Client
+
     from tests.servers.networks import Networks
 
 _STREAMS = ["NUCLEUS_ASIDE", *(f"NUCLEUS_{shard}" for shard in range(3))]
@@ -161,25 +166,28 @@ class Cluster:
 
     def messages(self, stream: str) -> list[bytes]:
         """All that a stream holds, in its order."""
-        return asyncio.run(self._messages(stream))
+        info: dict[str, Any] = {}
 
-    async def _messages(self, stream: str) -> list[bytes]:
-        import nats
+        def told() -> bool:
+            info.update(self.ask(f"STREAM.INFO.{stream}"))
+            return "state" in info
 
-        client = await nats.connect(self._servers)
-        found: list[bytes] = []
+        wait_until(told, ELECTION)
+        numbers = range(info["state"]["first_seq"], info["state"]["last_seq"] + 1)
+        found: dict[int, bytes] = {}
+        wait_until(lambda: asyncio.run(self._read(stream, numbers, found)), ELECTION)
+        return [found[number] for number in numbers]
 
-        async def ask(name: str, body: object) -> dict[str, Any]:
-            reply = await client.request(f"$JS.API.{name}.{stream}", json.dumps(body).encode())
-            answer: dict[str, Any] = json.loads(reply.data)
-            return answer
-
-        state = (await ask("STREAM.INFO", {}))["state"]
-        for seq in range(state["first_seq"], state["last_seq"] + 1):
-            message = (await ask("STREAM.MSG.GET", {"seq": seq}))["message"]
-            found.append(base64.b64decode(message["data"]))
-        await client.close()
-        return found
+    async def _read(self, stream: str, numbers: range, found: dict[int, bytes]) -> bool:
+        """Read those that were not found yet; False when one was not told now."""
+        async with self._connection() as client:
+            for number in numbers[len(found) :]:
+                subject = f"$JS.API.STREAM.MSG.GET.{stream}"
+                answer = await _ask_over(client, subject, {"seq": number})
+                if "message" not in answer:
+                    return False
+                found[number] = base64.b64decode(answer["message"]["data"])
+        return True
 
     async def _take(self, subject: str, count: int) -> None:
         import nats
@@ -193,30 +201,41 @@ class Cluster:
         await client.close()
 
     async def _ask(self, subject: str, body: object) -> dict[str, Any]:
-        import nats
         from nats.errors import Error
+
+        try:
+            async with self._connection() as client:
+                return await _ask_over(client, subject, body)
+        except (Error, OSError) as error:
+            return {"error": str(error)}
+
+    @contextlib.asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Client]:
+        import nats
 
         async def quiet(error: Exception) -> None:
             pass
 
+        client = await nats.connect(
+            self._servers, error_cb=quiet, max_reconnect_attempts=1, connect_timeout=1
+        )
         try:
-            client = await nats.connect(
-                self._servers,
-                error_cb=quiet,
-                max_reconnect_attempts=1,
-                connect_timeout=1,
-            )
-        except (Error, OSError) as error:
-            return {"error": str(error)}
-        data = body if isinstance(body, bytes) else json.dumps(body or {}).encode()
-        try:
-            reply = await client.request(subject, data, timeout=2)
-        except (Error, OSError, asyncio.TimeoutError) as error:
-            return {"error": str(error)}
+            yield client
         finally:
             await client.close()
-        answer: dict[str, Any] = json.loads(reply.data)
-        return answer
+
+
+async def _ask_over(client: Client, subject: str, body: object) -> dict[str, Any]:
+    """Ask and wait; what is not answered is an error as well."""
+    from nats.errors import Error
+
+    data = body if isinstance(body, bytes) else json.dumps(body or {}).encode()
+    try:
+        reply = await client.request(subject, data, timeout=2)
+    except (Error, OSError, asyncio.TimeoutError) as error:
+        return {"error": str(error)}
+    answer: dict[str, Any] = json.loads(reply.data)
+    return answer
 
 
 def binary() -> str | None:
