@@ -1,9 +1,11 @@
 """Between the application's threads and the worker: one deque, and a way to wake it.
 
 A caller appends and goes. It takes no lock, so that a signal handler, a ``__del__`` or a fork may
-come at any instruction of it. ``len(captures) >= mark`` is all that it looks at afterwards: the
+come at any instruction of it. ``len(captures) >= mark`` is what it looks at afterwards: the
 worker sets ``mark`` to the length at which it wants to be woken, and to more than the limit
-while it is awake. Everything that happens more rarely is behind that one comparison, in `crossed`.
+while it is awake; and whether it is later than ``late_at``, because threads that never rest may
+keep the worker from working at all: then they do its most urgent work themselves. Everything that
+happens more rarely is behind these two comparisons, in `crossed`.
 
 Memory is counted in slots: one for a capture, and one more for every `Buffer.slot` bytes of a
 large one, as fillers (None) behind it. So the deque's length bounds count and bytes at once.
@@ -14,6 +16,7 @@ from __future__ import annotations
 import socket
 import time
 from collections import deque
+from math import inf
 from typing import TYPE_CHECKING
 
 from nucleus_logging.counting import SLOT, Tally
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
     Item = Capture | Event | None
 
 _CARRIED = 128
+#: Seconds after which callers carry what still waits for the worker; on disk within 0.2, it is
+#: promised, and whoever carries may have to wait for the interpreter as well.
+_LATE = 0.06
 
 
 class Buffer:
@@ -45,6 +51,8 @@ class Buffer:
         dropped: how many captures callers have dropped.
         spared: errors that gave way in ``captures`` to newer ones, to be sorted in again.
         mark: the length from which on `crossed` is to be called.
+        late_at: the time from which on it is to be called, monotonic seconds.
+        noted: called with captures that are about to be carried.
         carry: takes captures to the journal; None while there is none, or it is broken.
         carrying: the bounds of those who do that now, see `nucleus_logging.carrying`.
         held: how many events the worker has in memory; it keeps this up to date.
@@ -56,6 +64,8 @@ class Buffer:
         self.captures: deque[Item] = deque()
         self.spared: deque[Capture | Event] = deque()
         self.mark = 0
+        self.late_at = inf
+        self.noted: Callable[[list[Capture | Event]], None] = lambda items: None
         self.carry: Callable[[list[Capture | Event]], bool] | None = None
         self.carrying: deque[int] = deque()
         self.held = 0
@@ -96,11 +106,30 @@ class Buffer:
             except RecursionError:
                 return  # it is queued all the same, and the next one will cross the mark as well
 
-    def crossed(self) -> None:
-        """Do what an append that reached the mark calls for: make room, wake the worker."""
+    def crossed(self, now: float = -inf) -> None:
+        """Do what an append that reached the mark calls for: make room, wake the worker.
+
+        Args:
+            now: monotonic seconds, for whoever was too late.
+        """
         if len(self.captures) > self._room():
             self._make_room()
+        # Before a look at the time: if the worker has slept until now, it is not late.
         self._alert()
+        if now > self.late_at:
+            self._help(now)
+
+    def emptied(self, now: float) -> None:
+        """Note that from now on everything in it came later."""
+        gives_way = self.options.overflow == "drop_oldest"
+        self.late_at = now + _LATE if gives_way and self.carry is not None else inf
+
+    def _help(self, now: float) -> None:
+        """Carry the oldest captures: the worker has not come to it."""
+        if self.carry is not None:
+            self._carry(self.carry, oldest=True)
+        if not self.captures:
+            self.emptied(now)
 
     def taken(self, most: int) -> list[Capture | Event]:
         """Take out what is in it, errors that were spared included, by their numbers.
@@ -159,8 +188,8 @@ class Buffer:
                 return
             time.sleep(0.001)
 
-    def _carry(self, carry: Callable[[list[Capture | Event]], bool]) -> None:
-        """Take the newest captures to the journal, several with one write.
+    def _carry(self, carry: Callable[[list[Capture | Event]], bool], oldest: bool = False) -> None:
+        """Take the newest captures, or the oldest, to the journal, several with one write.
 
         A write gives the interpreter away, and getting it back from a busy thread takes longer
         than encoding some more: so nobody should have to do this for each capture.
@@ -174,20 +203,28 @@ class Buffer:
         try:
             try:
                 for _ in range(_CARRIED):
-                    item = self.captures.pop()
+                    item = self.captures.popleft() if oldest else self.captures.pop()
                     if item is not None:
                         taken.append(item)
             except IndexError:
                 pass
-            taken.reverse()
+            if not oldest:
+                taken.reverse()
+            self.noted(taken)
             stored = not taken or carry(taken)
         finally:
             # Also when a signal's handler raises in the middle of it.
             if not stored:
-                self.captures.extend(taken)
+                self._put_back(taken, oldest)
             self.carrying.remove(bound)
         if not stored:
             self.carry = None
+
+    def _put_back(self, taken: list[Capture | Event], oldest: bool) -> None:
+        if oldest:
+            self.captures.extendleft(reversed(taken))
+        else:
+            self.captures.extend(taken)
 
     def _drop_oldest(self) -> None:
         item = self.captures.popleft()

@@ -7,6 +7,7 @@ hands the event on; nothing wakes the worker, and nothing is written. Used by
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from nucleus_logging.events import Event
@@ -38,7 +39,7 @@ class Sink:
         self._take = take
         self._sessions: set[int] = set()
         self.captures = self
-        self.mark = 1  # never reached
+        self.mark, self.late_at = 1, inf  # never reached
 
     def __len__(self) -> int:
         return 0
@@ -69,7 +70,7 @@ class Sink:
         """Take a capture, whatever its size."""
         self.append(item)
 
-    def crossed(self) -> None:
+    def crossed(self, now: float) -> None:
         """Make room and wake the worker: there is no need for either."""
 
     def waiting(self) -> int:

@@ -227,8 +227,9 @@ class NucleusHandler(logging.Handler):
             intake.put_sized(capture, length)
             return
         captures.append(capture)
-        if len(captures) >= intake.buffer.mark:
-            intake.buffer.crossed()
+        buffer = intake.buffer
+        if len(captures) >= buffer.mark or now > buffer.late_at:
+            buffer.crossed(now)
 
     def acquire(self) -> None:
         """Take the handler's lock, and remember who holds it."""

@@ -97,6 +97,7 @@ class Machine:
         spool = self._intake.spool = self.spool
         buffer = self.shipper.buffer
         buffer.carry = None if spool is None else spool.carry
+        buffer.noted = self._intake.about_to_be_taken
         if spool is not None:
             spool.bounds = buffer.carrying
 

@@ -178,8 +178,9 @@ class NucleusProcessor:
             return
         captures = intake.captures
         captures.append(capture)
-        if len(captures) >= intake.buffer.mark:
-            intake.buffer.crossed()
+        buffer = intake.buffer
+        if len(captures) >= buffer.mark or now > buffer.late_at:
+            buffer.crossed(now)
 
 
 def _take_any(

@@ -203,7 +203,8 @@ class Shipper:
             self.link.hurry()
         hasty = bool(self._waiters) or self.link.end is not None
         late = self._uptake.late(now)
-        if self._uptake.due(now, at_once=hasty or late or self._leaving):
+        at_once = hasty or late or self._leaving or self._uptake.resumes(self.spool)
+        if self._uptake.due(now, at_once):
             self._uptake.take(now, self.spool, everything=hasty)
         if late and self.spool is not None:
             self.spool.store(now, everything=True)

@@ -100,10 +100,17 @@ class Spool(Carrying):
         # What a caller is carrying at this moment will be there.
         return min([*lows, *list(self.bounds)], default=None)
 
-    def admit(self, events: list[Event], now: float) -> None:
-        """Take events up that have come out of the buffer, all that it held.
+    def admit(
+        self, events: list[Event], now: float, left: Callable[[], int | None] = lambda: None
+    ) -> None:
+        """Take events up that have come out of the buffer.
 
         Those that were on disk alone and have been read back are merged in by their numbers.
+
+        Args:
+            events: the oldest that it held.
+            now: monotonic seconds.
+            left: tells the least number of what is still there, None when that was all.
         """
         journal, delivery = self.journal, self._delivery
         # Who is carrying now will be done by the time that he is not seen here, and not before.
@@ -117,6 +124,10 @@ class Spool(Carrying):
             for event in events:
                 self.keep(event, now)
             return
+        behind = left()
+        if behind is not None:
+            # An error that has been read back may still be there as well, behind others.
+            on_disk = behind if on_disk is None else min(on_disk, behind)
         back = set(returning)
         if returning or on_disk is not None:
             events = sorted([*returning, *events], key=BY_NUMBER)

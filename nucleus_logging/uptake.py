@@ -31,9 +31,14 @@ if TYPE_CHECKING:
 #: the busy threads that log for the interpreter.
 _GATHER = 0.02
 _BETWEEN_ERRORS = 0.005
-#: Seconds after which what the buffer holds is late: threads that never rest let a worker have the
-#: interpreter about so often, and it is promised on disk within three times that.
-_LATE = 0.06
+#: Seconds after which what the buffer holds is late, and by which the worker's own timer may be:
+#: threads that never rest let it have the interpreter as rarely as that, so the next time may be
+#: too late for what is promised to be on disk within 0.2.
+_LATE = 0.04
+_LAG = 0.01
+#: How much is taken up in one turn: what is in the worker's hands may have to wait there for the
+#: interpreter, and nobody can help.
+_AT_ONCE = 200
 #: How many captures of several threads that fill the memory are encoded in a row, and
 #: seconds of the pause after them. The interpreter goes round fairly between two threads; a third
 #: one that never rests, as the worker then, makes others wait now and then for 0.1 s.
@@ -96,6 +101,7 @@ class Uptake:
         """Note that the first capture since the buffer was emptied may have come just now."""
         if self._rung_at <= self._last:
             self._rung_at = now
+            self._buffer.emptied(now)
 
     def awaited(self, mark: int) -> bool:
         """Tell whether there is something to take up that rings no bell."""
@@ -118,7 +124,8 @@ class Uptake:
     def late(self, now: float) -> bool:
         """Tell whether a capture may have waited so long that it is to be stored at once."""
         came = max(self._last, self._rung_at)
-        return now - came > _LATE and len(self._buffer.captures) > 0
+        lags = self._at is not None and now - self._at > _LAG
+        return (lags or now - came > _LATE) and len(self._buffer.captures) > 0
 
     def due(self, now: float, at_once: bool) -> bool:
         """Tell whether it is time to take up what the buffer holds."""
@@ -165,20 +172,22 @@ class Uptake:
         """
         self._hurried = False
         self._at = None
-        self._last = now
         buffer, delivery = self._buffer, self._delivery
-        most = len(buffer.captures)
+        most = waiting = len(buffer.captures)
         if not ending:
-            most = min(most, self._admissible(spool))
+            most = min(most, self._admissible(spool), _AT_ONCE)
         if most:
             self._about_to_take(list(buffer.captures)[:most])
         items = buffer.taken(most)
-        self._left = len(buffer.captures) > 0 and buffer.options.overflow == "block"
+        blocking = buffer.options.overflow == "block"
+        self._left = len(buffer.captures) > 0 and (blocking or most < waiting)
         if not self._left:
             self.times += 1
+            self._last = now
+            buffer.emptied(now)
         delivery.count_dropped("queue_full", buffer.dropped.take())
         events: list[Event] = []
-        crowded = not ending and self._crowded(items)
+        crowded = not ending and waiting >= buffer.limit // 2 and _crowd(items)
         for number, item in enumerate(items, 1):
             if crowded and number % _IN_A_ROW == 0:
                 time.sleep(_PAUSE)
@@ -194,16 +203,10 @@ class Uptake:
         for reason, number in self._volume.taken():
             delivery.count_dropped(reason, number)
         if spool is not None:
-            spool.admit(events, now)
+            spool.admit(events, now, self.low)
         else:
             for event in events:
                 delivery.put(event, now)
-
-    def _crowded(self, items: list[Capture | Event]) -> bool:
-        """Tell whether several threads (or tasks) log more than can be taken up."""
-        if len(items) < self._buffer.limit // 2:
-            return False
-        return len({item[10] for item in items if not isinstance(item, Event)}) > 1
 
     def _admissible(self, spool: Spool | None) -> int:
         """Return how much of the buffer may be taken up: all, unless callers are to wait."""
@@ -258,6 +261,11 @@ class Uptake:
             events.append(first)
         if groups:
             events.sort(key=BY_NUMBER)
+
+
+def _crowd(items: list[Capture | Event]) -> bool:
+    """Tell whether several threads (or tasks) have logged them."""
+    return len({item[10] for item in items if not isinstance(item, Event)}) > 1
 
 
 def _here(group: list[Event]) -> list[Event]:

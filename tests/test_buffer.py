@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from itertools import count
+from math import inf
 from typing import TYPE_CHECKING
 
 import pytest
@@ -427,3 +428,62 @@ class TestBell:
         bell.ring()
         bell.quiet()
         assert bell.fileno() == -1
+
+
+class TestHelp:
+    @staticmethod
+    def waiting(
+        count: int, works: bool = True, **options: object
+    ) -> tuple[Buffer, list[list[int]]]:
+        """A buffer that the worker last emptied at 10.0, and what has been carried since."""
+        late = buffer(**options)
+        carried: list[list[int]] = []
+
+        def carry(items: list[object]) -> bool:
+            carried.append(numbers(items))
+            return works
+
+        late.carry = carry  # type: ignore[assignment]
+        late.emptied(10.0)
+        late.captures.extend(capture(number) for number in range(count))  # type: ignore[arg-type]
+        return late, carried
+
+    def test_in_time(self) -> None:
+        """The worker may take its time, and what comes while it sleeps is not late."""
+        late, carried = self.waiting(3)
+        late.crossed(10.05)
+        assert not carried
+        late._alert = lambda: late.emptied(99.0)
+        late.crossed(99.0)
+        assert not carried
+
+    def test_what_waits_for_too_long(self) -> None:
+        """Its callers carry it, the oldest first, until nothing is there that was late."""
+        late, carried = self.waiting(200)
+        late.crossed(10.1)
+        assert carried == [list(range(128))]
+        late.crossed(10.11)
+        assert carried[1:] == [list(range(128, 200))]
+        put(late, capture(200))
+        late.crossed(10.15)
+        assert len(carried) == 2
+        late.crossed(10.2)
+        assert carried[2:] == [[200]]
+
+    def test_a_journal_that_fails(self) -> None:
+        """What could not be carried waits in its order, and nobody tries that again."""
+        late, carried = self.waiting(200, works=False)
+        late.crossed(10.1)
+        late.crossed(10.2)
+        assert carried == [list(range(128))]
+        assert take(late) == list(range(200))
+        late.emptied(11.0)
+        assert late.late_at == inf
+
+    @pytest.mark.parametrize("overflow", ["drop_newest", "block"])
+    def test_where_carrying_may_drop_or_wait(self, overflow: str) -> None:
+        """Nobody carries what would have been taken up, had the worker come to it."""
+        late, carried = self.waiting(3, overflow=overflow)
+        late.crossed(99.0)
+        assert not carried
+        assert take(late) == [0, 1, 2]

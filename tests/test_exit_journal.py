@@ -125,6 +125,37 @@ signal.raise_signal(signal.SIGKILL)
     assert arrived(collector) == list(range(5))
 
 
+def test_killed_while_the_worker_cannot_work(collector: Collector, spool: Path) -> None:
+    """When it does not come to its work, whoever logs sees that what was logged is on disk."""
+    collector.stop()
+    code = """
+from nucleus_logging.shipper import Shipper
+turn, stuck = Shipper.turn, False
+def late(self, now):
+    while stuck:
+        time.sleep(0.001)
+    return turn(self, now)
+Shipper.turn = late
+logger = shipping()
+logger.info("first", extra={"n": 0})
+until(lambda: client().stats().journal_bytes)
+before, stuck = client().stats().journal_bytes, True
+number = 0
+while client().stats().journal_bytes == before:
+    number += 1
+    logger.info("step", extra={"n": number})
+    time.sleep(0.001)
+say(number)
+signal.raise_signal(signal.SIGKILL)
+"""
+    with Application(code, collector, spool) as application:
+        number = int(application.line())
+        assert application.end()[0] == -signal.SIGKILL
+    collector.start()
+    deliver(collector, spool)
+    assert arrived(collector) == list(range(number + 1))
+
+
 ENDINGS = {
     "os._exit": ("os._exit(3)", 3),
     "SIGTERM": ("signal.raise_signal(signal.SIGTERM)", -signal.SIGTERM),

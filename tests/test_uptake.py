@@ -16,11 +16,12 @@ from nucleus_logging.diagnostics import Diagnostics
 from nucleus_logging.events import Encoder, Facts
 from nucleus_logging.options import Options
 from nucleus_logging.payload import Limits
-from nucleus_logging.session import Session
+from nucleus_logging.session import Session, event_id
 from nucleus_logging.uptake import Uptake
 from tests.servers import steps
 from tests.servers.faulty import FaultyServer
 from tests.shipped import assert_balanced
+from tests.test_spool import queue
 from tests.tools import MS, wait_until
 
 if TYPE_CHECKING:
@@ -114,6 +115,36 @@ class TestRoom:
         assert taking.uptake.times == 0
         taking.take(ending=True)
         assert taking.uptake.times == 1
+
+
+class TestPieces:
+    def test_a_turn_takes_a_bounded_number(self) -> None:
+        """What is in the worker's hands nobody can help with; the rest comes in the next turns."""
+        taking = Taking()
+        taking.put(*range(2, 502))
+        assert len(taking.take()) == 200
+        assert taking.uptake.low() == 202
+        assert taking.uptake.resumes(None)
+        assert not taking.uptake.awaited(taking.uptake.mark(None))
+        assert taking.uptake.times == 0
+        taking.take()
+        assert taking.take() == list(range(2, 502))
+        assert taking.uptake.low() is None
+        assert not taking.uptake.resumes(None)
+        assert taking.uptake.times == 1
+
+    def test_a_late_timer_tells_of_busy_threads(self) -> None:
+        """Whoever is woken late will be again: what is here is to be stored at once."""
+        taking = Taking()
+        taking.uptake.rung(10.0)
+        taking.put(2)
+        assert not taking.uptake.due(10.0, at_once=False)
+        at = taking.uptake.next()
+        assert at is not None
+        assert not taking.uptake.late(at)
+        assert taking.uptake.late(at + 0.015)
+        taking.uptake.take(at, None, everything=False)
+        assert not taking.uptake.late(99.0)
 
 
 def client_of(server: FaultyServer, **options: Any) -> Client:
@@ -236,3 +267,27 @@ class TestBurst:
             assert_balanced(client)
             ids = [event["id"] for _, event in server.events]
             assert len(ids) == len(set(ids)) == 2001
+
+
+def test_what_is_read_back_overtakes_nothing_that_is_left(tmp_path: Path) -> None:
+    """An error may come back from the disk while it waits in the buffer, behind plain events."""
+    with queue(tmp_path) as one:
+        buffer = Buffer(one.spool.options, lambda: None)
+        one.spool.bounds = buffer.carrying
+        silent, diagnostics = Silent(), Diagnostics(debug=False)
+        uptake = Uptake(
+            *(buffer, one.maker.encoder, one.delivery, silent, diagnostics, lambda items: None)  # type: ignore[arg-type]
+        )
+        one.maker.session.safe = True
+        carried, *captures = [one.maker.capture() for _ in range(301)]
+        one.spool.carry([carried])
+        buffer.captures.extend(captures)
+        error = one.maker.event(kind="error")
+        one.spool.write_now(error, one.maker.session, buffer.captures.append)
+        one.spool.feed(0.0)  # brings back what is in the segment, the error as well
+        for _ in range(3):
+            uptake.take(one.now, one.spool, everything=True)
+            one.spool.feed(one.now)
+        one.deliver()
+        expected = [item[0] for item in (carried, *captures)]
+        assert one.sent == [*(event_id(one.maker.encoder.prefix, n) for n in expected), error.id]
