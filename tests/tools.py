@@ -18,7 +18,7 @@ MS = 0.001 * float(os.environ.get("NUCLEUS_TEST_TIME_SCALE", "1"))
 """A millisecond in seconds, longer on a machine that was said to be slow."""
 
 
-def wait_until(fact: Callable[[], object], timeout: float = 20_000 * MS) -> None:
+def wait_until(fact: Callable[[], object], timeout: float = 40_000 * MS) -> None:
     """Return as soon as the fact holds.
 
     Args:

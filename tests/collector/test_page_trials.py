@@ -164,7 +164,7 @@ def test_nothing_is_missing_after_a_restart(page: Page, collector: Collector) ->
     assert names(page) == ["n1"]
     collector.start()
     put(collector, recent(2), recent(3))
-    page.get_by_text("connection lost").wait_for(state="detached", timeout=20 * SECOND)
+    page.get_by_text("connection lost").wait_for(state="detached")
     shows(page, "n3", "n2", "n1")
 
 

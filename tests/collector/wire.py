@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-TIMEOUT = 20_000 * MS
+TIMEOUT = 40_000 * MS
 
 
 def event(number: int, **fields: Any) -> dict[str, Any]:
