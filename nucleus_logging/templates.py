@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nucleus_logging.session import Session
 
 #: Names of members that do not stand for themselves in a payload, or not always.
-_OWN = frozenset({"level", "logger", "message", "nucleus_name"})
+_OWN = frozenset({"level", "logger", "message"})
 _KEPT = 1024
 
 
@@ -66,6 +66,11 @@ class Templates:
             # A record's last extra comes first.
             for key in fields if args is None else reversed(fields):  # type: ignore[arg-type]
                 put[key] = fields[key]
+            if "nucleus_name" in put:
+                asked = put.pop("nucleus_name")
+                if type(asked) is not str or not 0 < len(asked) <= MAX_NAME:
+                    return None
+                name = asked
         try:
             head, source = self._heads[name], self._sources[level, logger]  # type: ignore[index]
         except (KeyError, TypeError):

@@ -27,3 +27,15 @@ def test_forgotten_by_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     forgetting({})
     monkeypatch.setattr(templates, "members", forgetting)
     assert json.loads(maker.encoder.encode(capture).core) == expected
+
+
+def test_a_given_name_is_plain() -> None:
+    """A record that brings its name, as each line that is shipped does, needs no closer look."""
+    maker = Maker()
+    whole = maker.capture("%s")
+    capture = (*whole[:5], ("Paid 5",), "INFO", "shop", {"nucleus_name": "Paid"}, *whole[9:])
+    core = maker.encoder._templates.core(capture, 1)
+    assert core is not None
+    event = json.loads(core)
+    assert (event["name"], event["payload"]["message"]) == ("Paid", "Paid 5")
+    assert "nucleus_name" not in event["payload"]
