@@ -115,6 +115,7 @@ class Soak:
         self.folder, self.random = folder, random.Random(seed)
         self.kills = Counter[str]()
         self.pauses: dict[str, float] = {}
+        self.longest: tuple[float, list[str]] = (0.0, [])
         self._strikes: list[tuple[float, str]] = [(0.0, "")]
         self._clients, self._rate = clients, rate
         self._closing = contextlib.ExitStack()
@@ -181,6 +182,15 @@ class Soak:
             self.pauses[part] = max(
                 (s for at, s in pauses if self._struck_at(at) == part), default=0
             )
+        began, lasted = max(pauses, key=lambda pause: pause[1], default=(0.0, 0.0))
+        self.longest = (
+            lasted,
+            [
+                f"{part.replace('_', ' ')} {at - began:+.0f} s"
+                for at, part in self._strikes
+                if began - 15.0 < at < began + lasted
+            ],
+        )
         return Counts(logged, stored, missing, doubled, out_of_order, **total)
 
     def _struck_at(self, moment: float) -> str:
@@ -304,7 +314,8 @@ def main() -> int:
         print(f"{part.replace('_', ' '):>24} {count:>10,}   {pause}")
     for what, count in zip(counts._fields, counts, strict=True):
         print(f"{what.replace('_', ' '):>24} {count:>10,}")
-    print(f"{'longest pause, s':>24} {max(soak.pauses.values()):>10.1f}")
+    lasted, around = soak.longest
+    print(f"{'longest pause, s':>24} {lasted:>10.1f}   seen from its begin: {', '.join(around)}")
     return 0 if held(counts) else 1
 
 
