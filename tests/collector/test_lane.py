@@ -90,8 +90,10 @@ def test_what_a_dead_leader_had_goes_again_in_order() -> None:
         leader.wait(0.2)
         assert leader.data() == [b"1"]
         leader.be_away()
+    assert leader.lane.trouble(leader.now) == "nobody"
     leader.wait(0.2)
     leader.take()
+    assert leader.lane.trouble(leader.now) == ""
     assert leader.data() == [b"2", b"3", b"4"]
     leader.take()
     assert leader.stored == [b"1", b"2", b"3", b"4"]
@@ -123,6 +125,8 @@ def test_a_silent_leader_is_asked_again() -> None:
     assert leader.data() == [b"1"]
     leader.swallow()
     leader.wait(1.1)
+    assert leader.lane.trouble(leader.now) == ""
+    assert leader.lane.trouble(leader.now + 3.0) == "no acknowledgement"
     leader.take()
     leader.take()
     assert leader.stored == [b"1", b"2", b"3"]

@@ -20,6 +20,7 @@ __all__ = ["Lane"]
 
 _AGAIN_SECONDS = 0.2  # when told that nobody is there
 _QUIET_SECONDS = 1.0  # without any answer, after which somebody is asked again
+_TROUBLED_SECONDS = 3.0
 
 
 class _Message:
@@ -106,6 +107,12 @@ class Lane:
         if self._stalled and now >= self._try_at:
             self._try_at = now + _QUIET_SECONDS
             self._send(self._first(), self._next())
+
+    def trouble(self, now: float) -> str:
+        """What is wrong when nothing has been answered for some seconds; empty otherwise."""
+        if not self._waiting or now < self._heard + _TROUBLED_SECONDS:
+            return ""
+        return self._reason or "no acknowledgement"
 
     def give_up(self, reason: str) -> None:
         """Let everything go."""

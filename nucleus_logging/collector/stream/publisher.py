@@ -98,7 +98,11 @@ class Publisher(Sink):
 
     async def health(self) -> str:
         """What is wrong with the stream now; empty when it takes events in."""
-        if self.failing and time.monotonic() < self._troubled_at + _TROUBLED_SECONDS:
+        now = time.monotonic()
+        for lane in self._lanes:
+            if lane.trouble(now):
+                return lane.trouble(now)
+        if self.failing and now < self._troubled_at + _TROUBLED_SECONDS:
             return self._trouble
         return await self.nats.health()
 
