@@ -502,6 +502,19 @@ def test_adopted_in_the_order_they_were_logged(tmp_path: Path) -> None:
         assert one.counted() == 402
 
 
+def test_an_adopted_child_opens_its_parents_session_first(tmp_path: Path) -> None:
+    """The ``init`` of a forked child has its parent's number, greater than those of its events."""
+    with queue(tmp_path) as gone:
+        gone.maker.session.number = 500
+        init, events = gone.maker.init(), gone.maker.events(3)
+        gone.journal.store([init, *events])
+    with queue(tmp_path) as one:
+        one.turn()
+        one.turn(seconds=1.0)
+        one.deliver()
+        assert one.sent == ids([init, *events])
+
+
 def test_adopted_twice_counted_once(tmp_path: Path) -> None:
     """An event that two segments hold is sent once, and counted once."""
     maker = Maker()
