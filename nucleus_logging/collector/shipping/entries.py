@@ -19,6 +19,7 @@ from nucleus_logging.collector.shipping.formats import (
     closed,
     recognise,
 )
+from nucleus_logging.collector.shipping.parts import whole_lines
 from nucleus_logging.collector.shipping.plain import continues, exception_of, shape
 from nucleus_logging.collector.shipping.source import IDLE, Line
 
@@ -62,7 +63,8 @@ def entries(
                 break
         format_name = recognise([line.text for line in first])
     joiner = _Joiner(FORMATS[format_name], unreadable)
-    for line in chain(first, lines):
+    lines = chain(first, lines)
+    for line in whole_lines(lines) if format_name == "docker" else lines:
         whole = joiner.close() if line is IDLE else joiner.take(line)
         if whole is not None:
             yield whole

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["IDLE", "Line", "Source"]
+__all__ = ["IDLE", "LONGEST", "Line", "Source"]
 
 _BLOCK = 1 << 18
 _HEAD = 1 << 10  # bytes by which a file is known
-_LONGEST = 1 << 20  # bytes of a line that are looked at
+LONGEST = 1 << 20  # bytes of a line that are looked at
 _GZIP = b"\x1f\x8b"
 _BOM = b"\xef\xbb\xbf"  # which some editors write in front of UTF-8
 
@@ -116,7 +116,7 @@ class Source:
                     if not skipping:
                         yield self._line(text, cut=False)
                     skipping = False
-                if len(rest) > _LONGEST:
+                if len(rest) > LONGEST:
                     # A line without end must not fill the memory; its beginning says enough.
                     self._place += len(rest)
                     if not skipping:
@@ -141,7 +141,7 @@ class Source:
         self._number += 1
         if self._number == 1:
             text = text.removeprefix(_BOM)
-        decoded = text[:_LONGEST].rstrip(b"\r").decode("utf-8", "replace")
+        decoded = text[:LONGEST].rstrip(b"\r").decode("utf-8", "replace")
         return Line(decoded, self._number, self._place, cut)
 
     def _open(self, place: int) -> _Blocks:
