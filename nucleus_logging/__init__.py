@@ -12,10 +12,10 @@ from nucleus_logging.client import Client
 from nucleus_logging.errors import ConfigurationError
 from nucleus_logging.handler import NucleusHandler, attach, detach
 from nucleus_logging.hooks import capture_uncaught
-from nucleus_logging.processor import NucleusProcessor
 from nucleus_logging.tracking import user
 
 if TYPE_CHECKING:
+    from nucleus_logging.processor import NucleusProcessor as NucleusProcessor
     from nucleus_logging.stats import Stats as Stats
 
 __all__ = [
@@ -32,7 +32,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    # Dataclasses take longer to import than all the rest.
+    # Not everybody has structlog in use; dataclasses take longer to import than all the rest.
+    if name == "NucleusProcessor":
+        from nucleus_logging.processor import NucleusProcessor
+
+        return NucleusProcessor
     if name == "Stats":
         from nucleus_logging.stats import Stats
 
