@@ -37,3 +37,15 @@ def test_a_flush_waits_for_what_is_being_carried(tmp_path: Path) -> None:
         buffer.crossed()
         assert seen == [(True, False)]
         assert not one.spool.bounds
+
+
+def test_an_error_asks_to_be_durable(tmp_path: Path) -> None:
+    """What is written before its call returns is synced soon; what memory had no room for not."""
+    with queue(tmp_path) as one:
+        error = one.maker.event("failed", kind="error")
+        assert one.spool.carry([one.maker.event()])
+        segment = one.journal.active
+        assert segment is not None
+        assert not segment.dirty
+        one.spool.write_now(error, one.maker.session, lambda _: None)
+        assert segment.dirty

@@ -7,6 +7,7 @@ import json
 import math
 import sys
 import threading
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,9 @@ from hypothesis import strategies as st
 
 from nucleus_logging.payload import PLAIN, Limits, Scalar, clean, flatten
 from nucleus_logging.scrub import Scrubber
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 LIMITS = Limits()
 
@@ -92,6 +96,18 @@ class TestFlatten:
         assert len(into) <= LIMITS.max_keys + 1
         assert into["k0"] == 0
         assert into["truncated"] is True
+
+    @pytest.mark.parametrize("kind", [RuntimeError, KeyError, MemoryError, RecursionError])
+    def test_pairs_that_end_in_an_error(self, kind: type[Exception]) -> None:
+        """Whatever their source raises, those before it stay, and the payload says so."""
+
+        def pairs() -> Iterator[tuple[str, int]]:
+            yield "a", 1
+            raise kind("no more")
+
+        into: dict[str, Scalar] = {}
+        assert flatten(pairs(), into, LIMITS)
+        assert into == {"a": 1, "truncated": True}
 
     def test_nones_cost_no_field(self) -> None:
         """Values that are left out do not push others out."""
