@@ -53,13 +53,11 @@ def entries(
     first: list[Line] = []
     if format_name is None:
         for line in lines:
-            if line is not IDLE:
-                first.append(line)
-            elif first:
-                break
-            else:
+            if line is IDLE and not first:
                 yield Placed(None, 0, 0)
-            if len(first) == _FIRST_LINES:
+                continue
+            first.append(line)
+            if line is IDLE or len(first) == _FIRST_LINES:
                 break
         format_name = recognise([line.text for line in first])
     joiner = _Joiner(FORMATS[format_name], unreadable)

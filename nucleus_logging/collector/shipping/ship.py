@@ -178,8 +178,11 @@ class _Shipment:
             directory = state_directory()
             folder = None if directory is None else directory / "shipped"
             self._bookmark = Bookmark(folder, path, f"{app_id}\0{endpoint}")
-            place, number = (0, 0) if arguments.from_start else self._bookmark.read()
-            self._source = Source(path, place=place, number=number)
+            file, place, number = self._bookmark.read()
+            if arguments.from_start:
+                file, place, number = path, 0, 0
+            old = None if file == path else file
+            self._source = Source(path, place=place, number=number, old=old)
         follow = arguments.follow and name != "-"
         lines = self._source.lines(follow)
         self._entries = entries(lines, arguments.format, lambda line: report.unreadable(name, line))
@@ -220,12 +223,12 @@ class _Shipment:
     def _mark(self, last: Placed, count: int) -> Callable[[], None]:
         """What to do when all up to here is acknowledged: keep the place, move the bar."""
         position, size = self._source.position(), self._source.size
-        identity = self._source.identity()
+        identity, old = self._source.identity(), self._source.old
 
         def passed() -> None:
             # A file that was rotated meanwhile is another one: this place is not in it.
             if self._bookmark is not None and identity == self._source.identity():
-                self._bookmark.write(last.end, last.number)
+                self._bookmark.write(last.end, last.number, old)
             self._report.reached(self._name, position, size, count)
 
         return passed

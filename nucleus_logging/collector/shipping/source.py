@@ -57,6 +57,7 @@ class Source:
         stream: what to read instead, such as standard input: it has no place to go back to.
         place: where to begin, bytes of what is read (of a gzip file: unpacked).
         number: how many lines stand before that.
+        old: where the place is, when the file has been rotated since: its rest comes first.
 
     Raises:
         OSError: the file cannot be read.
@@ -69,8 +70,10 @@ class Source:
         stream: BinaryIO | None = None,
         place: int = 0,
         number: int = 0,
+        old: Path | None = None,
     ) -> None:
         self.path = path
+        self.old = old
         self.restarts = 0  # a rotated or truncated file began again at its beginning
         self._place, self._number = place, number
         self._raw: io.BufferedReader | None = None
@@ -107,6 +110,7 @@ class Source:
             OSError, EOFError, zlib.error: the file cannot be read further.
         """
         rest, skipping, replaced = b"", False, False
+        idle_at = 0
         while True:
             block = self._stream.read1(_BLOCK)
             if block:
@@ -124,6 +128,7 @@ class Source:
                     rest, skipping = b"", True
                 continue
             if follow and not (replaced or self._gone()):
+                idle_at = self._number
                 yield IDLE
                 continue
             if follow and not replaced:
@@ -132,9 +137,11 @@ class Source:
             if rest and not skipping:
                 self._place += len(rest)
                 yield self._line(rest, cut=False)
-            if not follow:
+            if not (follow or self.old):
                 return
-            rest, skipping, replaced = b"", False, False
+            if self._number != idle_at:
+                yield IDLE  # so that no entry reaches from one file into the next
+            rest, skipping, replaced, idle_at = b"", False, False, 0
             self._begin_again()
 
     def _line(self, text: bytes, cut: bool) -> Line:
@@ -146,7 +153,7 @@ class Source:
 
     def _open(self, place: int) -> _Blocks:
         assert self.path is not None
-        raw = self._raw = self.path.open("rb")
+        raw = self._raw = (self.old or self.path).open("rb")
         self._head = os.pread(raw.fileno(), _HEAD, 0)
         try:
             packed = raw.read(2) == _GZIP
@@ -180,6 +187,7 @@ class Source:
 
     def _begin_again(self) -> None:
         self.close()
+        self.old = None
         self._stream = self._open(0)
         self._place = self._number = 0
         self.restarts += 1

@@ -146,6 +146,23 @@ def test_follow(collector: Collector, tmp_path: Path) -> None:
     assert names == [f"e{number}" for number in range(8)]
 
 
+@pytest.mark.parametrize("after", [0, 3, 700])
+def test_rotated_between_two_runs(collector: Collector, tmp_path: Path, after: int) -> None:
+    """What was added before the file was rotated away comes first, and then what is new."""
+    log = tmp_path / "app.log"
+    log.write_text(lines(0, 5))
+    ship(collector, log)
+    with log.open("a") as file:
+        file.write(lines(5, 20))
+    log.rename(tmp_path / "app.log.1")
+    log.write_text(lines(20, 20 + after))
+    assert f"{15 + after} events" in ship(collector, log)
+    with log.open("a") as file:
+        file.write(lines(20 + after, 22 + after))
+    assert "2 events" in ship(collector, log)
+    assert [one.name for one in stored(collector)] == [f"e{i}" for i in range(22 + after)]
+
+
 def test_killed_in_the_middle(collector: Collector, tmp_path: Path) -> None:
     """A run that was killed is finished by the next one: nothing is missing."""
     log = tmp_path / "app.jsonl"
