@@ -216,6 +216,15 @@ class TestFlatten:
 
 
 class TestClean:
+    def test_more_texts_than_fields(self) -> None:
+        """Of a payload that holds too many texts the first ones are kept, and scrubbed."""
+        given = {f"key{number}": f"token=abc{number}" for number in range(100)}
+        cleaned = clean(given, LIMITS, Scrubber())
+        assert len(cleaned) == LIMITS.max_keys
+        assert cleaned.pop("truncated") is True
+        assert list(cleaned) == list(given)[: len(cleaned)]
+        assert set(cleaned.values()) == {"token=[scrubbed]"}
+
     def test_ordinary_fields_pass_as_they_are(self) -> None:
         """Scalars come back equal, in order, None left out."""
         given_ = {"a": "x", "b": 1, "c": 2.5, "d": True, "e": None, "f": "é😀"}
