@@ -63,11 +63,17 @@ class TestOptions:
         """Patterns, as text or compiled, are taken out wherever they match."""
         scrubber = Scrubber(patterns=[r"\bU\d{4}\b", re.compile("(?i)agent")])
         assert scrubber.text("U1234 met Agent Smith") == f"{GONE} met {GONE} Smith"
+        fields: dict[str, str | int | float | bool] = {"a": "U1234 came", "b": "and went", "c": 1}
+        assert scrubber.fields(fields, ["a", "b"]) == ["a"]
+        assert fields == {"a": f"{GONE} came", "b": "and went", "c": 1}
 
     def test_a_callable_has_the_last_word(self) -> None:
         """It sees what is left, and what it returns is sent."""
         scrubber = Scrubber(callable=lambda text: text.replace("bob", "someone"))
         assert scrubber.text("bob: password=x") == "someone: password=[scrubbed]"
+        fields: dict[str, str | int | float | bool] = {"a": "bob came"}
+        assert scrubber.fields(fields, ["a"]) == ["a"]
+        assert fields == {"a": "someone came"}
 
     @pytest.mark.parametrize("answer", [lambda text: text[99], lambda text: None])
     def test_a_callable_that_fails_costs_the_text(self, answer: object) -> None:
