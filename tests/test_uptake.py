@@ -117,6 +117,22 @@ class TestRoom:
         assert taking.uptake.times == 1
 
 
+def test_one_that_cannot_be_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody foresaw costs the event that it is about, which is counted, and no other."""
+    one = Taking()
+    encode = Encoder.encode
+
+    def failing(encoder: Encoder, capture: Any) -> Any:
+        if capture[0] == 2:
+            raise RuntimeError("not foreseen")
+        return encode(encoder, capture)
+
+    monkeypatch.setattr(Encoder, "encode", failing)
+    one.put(1, 2, 3)
+    assert one.take() == [1, 3]
+    assert one.delivery.dropped == {"invalid": 1}
+
+
 class TestPieces:
     def test_a_turn_takes_a_bounded_number(self) -> None:
         """What is in the worker's hands nobody can help with; the rest comes in the next turns."""
