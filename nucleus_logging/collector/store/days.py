@@ -50,7 +50,7 @@ def clean(rows: Iterable[Row]) -> list[Sequence[object]]:
     for row in rows:
         payload, facts = row[-2:]
         escaped = (payload and "\\u0000" in payload) or (facts and "\\u0000" in facts)
-        if escaped or any(text and "\0" in text for text in row[4:14]):
+        if escaped or "\0" in "".join(filter(None, row[4:14])):
             texts = [v.replace("\0", "\ufffd") if isinstance(v, str) else v for v in row[:-2]]
             # The last two are JSON, which spells it out.
             json = [v and _NUL.sub("\\1\ufffd", v) for v in (row.payload, row.facts)]
