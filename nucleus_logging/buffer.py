@@ -76,6 +76,11 @@ class Buffer:
         self.options = options
         self.limit = max(1, min(options.queue_size, options.queue_bytes // SLOT))
         self.slot = max(SLOT, options.queue_bytes // self.limit)
+        # Carrying may mean to wait or to drop, and asks an application's callables: what those log
+        # would have to be carried as well, without end.
+        scrub = () if isinstance(options.scrub, bool) else options.scrub
+        asks = options.before_send is not None or any(map(callable, scrub))
+        self._helps = options.overflow == "drop_oldest" and not asks
 
     @property
     def blocking(self) -> bool:
@@ -121,8 +126,7 @@ class Buffer:
 
     def emptied(self, now: float) -> None:
         """Note that from now on everything in it came later."""
-        gives_way = self.options.overflow == "drop_oldest"
-        self.late_at = now + _LATE if gives_way and self.carry is not None else inf
+        self.late_at = now + _LATE if self._helps and self.carry is not None else inf
 
     def _help(self, now: float) -> None:
         """Carry the oldest captures: the worker has not come to it."""

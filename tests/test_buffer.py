@@ -480,10 +480,18 @@ class TestHelp:
         late.emptied(11.0)
         assert late.late_at == inf
 
-    @pytest.mark.parametrize("overflow", ["drop_newest", "block"])
-    def test_where_carrying_may_drop_or_wait(self, overflow: str) -> None:
-        """Nobody carries what would have been taken up, had the worker come to it."""
-        late, carried = self.waiting(3, overflow=overflow)
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"overflow": "drop_newest"},
+            {"overflow": "block"},
+            {"before_send": lambda event: event},
+            {"scrub": [str.lower]},
+        ],
+    )
+    def test_where_carrying_is_not_the_callers(self, options: dict[str, object]) -> None:
+        """It may drop or wait there, or ask a callable that logs, which would never end."""
+        late, carried = self.waiting(3, **options)
         late.crossed(99.0)
         assert not carried
         assert take(late) == [0, 1, 2]
