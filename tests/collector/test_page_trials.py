@@ -232,6 +232,29 @@ def test_errors_are_counted_in_the_title(page: Page, collector: Collector) -> No
     page.wait_for_function("() => document.title === 'nucleus-logging'")
 
 
+def test_ten_tabs(page: Page, collector: Collector) -> None:
+    """A browser has six connections to a server: of ten tabs the one that is looked at is live."""
+    hidden = "Object.defineProperty(document, 'hidden', {value: true, configurable: true});"
+    put(collector, recent(0))
+    others = []
+    for _ in range(9):
+        others.append(page.context.new_page())
+        others[-1].add_init_script(hidden)
+        visit(others[-1], collector)
+        shows(others[-1], "n0")
+    visit(page, collector)
+    shows(page, "n0")
+    put(collector, recent(1, type="error"))
+    shows(page, "n1", "n0")
+    for other in others:
+        other.wait_for_function("() => document.title.startsWith('(1)')")
+    other = others[0]
+    other.evaluate("Object.defineProperty(document, 'hidden', {value: false})")
+    other.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    put(collector, recent(2))
+    shows(other, "n2", "n1", "n0")
+
+
 def test_with_a_token(page: Page, tmp_path: Path) -> None:
     """The login link opens the page, without the token staying in the address."""
     settings = Settings(db=tmp_path / "c.db", port=0, token="correct-horse")
