@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import selectors
 import socket
 import threading
@@ -423,6 +424,23 @@ class TestEnd:
             assert not connection.wants_write
             connection.close()
             assert connection.fileno() == -1
+
+    def test_unread_answers_make_no_reset(self) -> None:
+        """A connection that is closed with answers unread ends well: what was sent stays sent."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            near = socket.create_connection(listener.getsockname())
+            far, _ = listener.accept()
+        near.setblocking(False)
+        connection = WebSocketConnection(near)
+        with far:
+            far.sendall(wire.frame(wire.TEXT, ACK) * 10)
+            assert select.select([near], [], [], 20_000 * MS)[0]
+            connection.send(BATCH)
+            connection.close()
+            received = 0
+            while data := far.recv(65536):
+                received += len(data)
+        assert received > len(BATCH)
 
     def test_answers_before_the_end(self, dial: Callable[..., WebSocketConnection]) -> None:
         """Answers that came before the end are returned before it is raised, also if it is noticed
