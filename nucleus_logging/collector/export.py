@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "run"]
 
 _SLICE = 1000
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,4 +88,10 @@ def _write(events: Iterator[Stored], form: str, output: TextIO) -> None:
     writer.writerow(Stored._fields)
     for event in events:
         objects = (json.dumps(one) if one else None for one in (event.payload, event.facts))
-        writer.writerow((*event[:-2], *objects))
+        writer.writerow((*map(_cell, event[:-2]), *objects))
+
+
+def _cell(value: object) -> object:
+    """A value as a cell; a text that a spreadsheet would calculate stands behind a quote."""
+    formula = isinstance(value, str) and value.startswith(_FORMULA)
+    return f"'{value}" if formula else value

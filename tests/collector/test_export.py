@@ -70,3 +70,16 @@ def test_what_cannot_work(db: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
         assert named in err
         assert len(err.splitlines()) == 1
     assert not (tmp_path / "none.db").exists()
+
+
+def test_no_formulas(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What anybody may have logged is text in a spreadsheet, and as it was in JSON."""
+    path = tmp_path / "formulas.db"
+    name = '=HYPERLINK("http://evil.example","x")'
+    with closing(SqliteStore(path)) as store:
+        store.append([row("shop", {"name": name, "userId": "@SUM(1)", "date": 5}, 5)])
+    assert main(["export", "--db", str(path), "--format", "csv"]) == 0
+    (found,) = csv.DictReader(io.StringIO(capsys.readouterr().out, newline=""))
+    assert (found["name"], found["user"], found["date"]) == (f"'{name}", "'@SUM(1)", "5")
+    assert main(["export", "--db", str(path)]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == name
