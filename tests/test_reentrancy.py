@@ -252,6 +252,8 @@ def on_signal(number, frame):
         handler.client.stats()
     interrupted = max(interrupted, number)
 
+# Its first call imports what it returns: no interpreter imports in the middle of the same import.
+handler.client.stats()
 signal.signal(signal.SIGALRM, on_signal)
 signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
 # As many signals, not as long a time: what is to be delivered after it is bounded by that.
