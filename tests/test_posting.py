@@ -109,7 +109,7 @@ def test_a_thread_that_is_ended_has_a_result(
 def test_closed_in_the_middle(post_to: Connect) -> None:
     """A connection that is closed gives its POST up, and wakes nobody."""
     with FaultyServer(posts=[steps.Hang()]) as server:
-        connection, alerts = post_to(server)
+        connection, alerts = post_to(server, timeout=1000.0)
         connection.send(BATCH)
         server.wait_for(lambda s: s.connections and s.connections[0].requests)
         connection.close()
@@ -122,7 +122,7 @@ def test_closed_in_the_middle(post_to: Connect) -> None:
 def test_pause(post_to: Connect) -> None:
     """Before a fork a POST gets its time, then is given up; no thread is left."""
     with FaultyServer(posts=[steps.Accept(steps.Late(50 * MS)), steps.Hang()]) as server:
-        connection, _ = post_to(server)
+        connection, _ = post_to(server, timeout=1000.0)
         connection.pause(0.0)
         connection.send(BATCH)
         connection.pause(20_000 * MS)
