@@ -205,7 +205,7 @@ class Shipper:
         late = self._uptake.late(now)
         at_once = hasty or late or self._leaving or self._uptake.resumes(self.spool)
         if self._uptake.due(now, at_once):
-            self._uptake.take(now, self.spool, everything=hasty)
+            self._uptake.take(now, self.spool, everything=hasty, late=late)
         if late and self.spool is not None:
             self.spool.store(now, everything=True)
         if hasty:

@@ -36,8 +36,8 @@ _BETWEEN_ERRORS = 0.005
 #: too late for what is promised to be on disk within 0.2.
 _LATE = 0.04
 _LAG = 0.01
-#: How much is taken up in one turn: what is in the worker's hands may have to wait there for the
-#: interpreter, and nobody can help.
+#: How much is taken up in one turn then: what is in the worker's hands may have to wait there for
+#: the interpreter, and nobody can help.
 _AT_ONCE = 200
 #: How many captures of several threads that fill the memory are encoded in a row, and
 #: seconds of the pause after them. The interpreter goes round fairly between two threads; a third
@@ -161,7 +161,14 @@ class Uptake:
         numbers = [_number(item) for item in list(self._buffer.captures) if item is not None]
         return min(numbers, default=None)
 
-    def take(self, now: float, spool: Spool | None, everything: bool, ending: bool = False) -> None:
+    def take(
+        self,
+        now: float,
+        spool: Spool | None,
+        everything: bool,
+        ending: bool = False,
+        late: bool = False,
+    ) -> None:
         """Take up all that was in the buffer when the turn began, as far as it may.
 
         Args:
@@ -169,13 +176,14 @@ class Uptake:
             spool: where it goes; None for memory alone.
             everything: errors are not to wait for their repeats.
             ending: nothing may stay in the buffer.
+            late: busy threads keep the worker waiting.
         """
         self._hurried = False
         self._at = None
         buffer, delivery = self._buffer, self._delivery
         most = waiting = len(buffer.captures)
         if not ending:
-            most = min(most, self._admissible(spool), _AT_ONCE)
+            most = min(most, self._admissible(spool), _AT_ONCE if late else most)
         if most:
             self._about_to_take(list(buffer.captures)[:most])
         items = buffer.taken(most)

@@ -65,9 +65,9 @@ class Taking:
             )
             self.buffer.captures.append(capture)  # type: ignore[arg-type]
 
-    def take(self, ending: bool = False) -> list[int]:
+    def take(self, ending: bool = False, late: bool = False) -> list[int]:
         """Take up what may be; return the numbers of all that is in memory then."""
-        self.uptake.take(0.0, None, everything=False, ending=ending)
+        self.uptake.take(0.0, None, everything=False, ending=ending, late=late)
         return [event.number for event in self.delivery.live.values()]
 
 
@@ -134,17 +134,17 @@ def test_one_that_cannot_be_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestPieces:
-    def test_a_turn_takes_a_bounded_number(self) -> None:
+    def test_a_late_turn_takes_a_bounded_number(self) -> None:
         """What is in the worker's hands nobody can help with; the rest comes in the next turns."""
         taking = Taking()
         taking.put(*range(2, 502))
-        assert len(taking.take()) == 200
+        assert len(taking.take(late=True)) == 200
         assert taking.uptake.low() == 202
         assert taking.uptake.resumes(None)
         assert not taking.uptake.awaited(taking.uptake.mark(None))
         assert taking.uptake.times == 0
-        taking.take()
-        assert taking.take() == list(range(2, 502))
+        taking.take(late=True)
+        assert taking.take(late=True) == list(range(2, 502))
         assert taking.uptake.low() is None
         assert not taking.uptake.resumes(None)
         assert taking.uptake.times == 1
@@ -302,7 +302,7 @@ def test_what_is_read_back_overtakes_nothing_that_is_left(tmp_path: Path) -> Non
         one.spool.write_now(error, one.maker.session, buffer.captures.append)
         one.spool.feed(0.0)  # brings back what is in the segment, the error as well
         for _ in range(3):
-            uptake.take(one.now, one.spool, everything=True)
+            uptake.take(one.now, one.spool, everything=True, late=True)
             one.spool.feed(one.now)
         one.deliver()
         expected = [item[0] for item in (carried, *captures)]
