@@ -163,6 +163,15 @@ def test_rotated_between_two_runs(collector: Collector, tmp_path: Path, after: i
     assert [one.name for one in stored(collector)] == [f"e{i}" for i in range(22 + after)]
 
 
+def test_long_lines(collector: Collector, tmp_path: Path) -> None:
+    """Lines that fill the client's memory before they are too many wait for room in it."""
+    log = tmp_path / "app.log"
+    body = "some words " * 600
+    log.write_text("".join(f'{{"event": "e{i}", "body": "{body}"}}\n' for i in range(6000)))
+    assert "\n6000 acknowledged\n" in ship(collector, log)
+    assert collector.store.count(type="event") == 6000
+
+
 def test_killed_in_the_middle(collector: Collector, tmp_path: Path) -> None:
     """A run that was killed is finished by the next one: nothing is missing."""
     log = tmp_path / "app.jsonl"
