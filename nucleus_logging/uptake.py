@@ -221,7 +221,11 @@ class Uptake:
         buffer, delivery = self._buffer, self._delivery
         if buffer.options.overflow != "block":
             return len(buffer.captures)
-        room = max(0, buffer.limit - delivery.held) if delivery.has_room() else 0
+        # How large one becomes is known when it is encoded: then it must fit.
+        options = buffer.options
+        largest = min(options.max_event, options.queue_bytes // 4)
+        free = (options.queue_bytes - delivery.bytes) // largest
+        room = max(0, min(buffer.limit - delivery.held, free), int(not delivery.held))
         if spool is None or spool.journal.broken:
             return room
         journal = spool.journal

@@ -238,6 +238,19 @@ class TestBlock:
             assert_balanced(client)
             assert client.flush(10 * MS) is False
 
+    def test_large_events(self) -> None:
+        """Callers wait for room by bytes as well: nothing that fits alone is dropped."""
+        with FaultyServer([steps.Accept(steps.Late(5 * MS))]) as server:
+            client = client_of(server, queue_bytes=300_000, flush_interval=0.0)
+            for number in range(400):
+                client.track(f"{number}", {"text": "x" * (20_000 if number % 50 == 0 else 3_000)})
+                if number % 10 == 0:
+                    client.flush(0.0)
+            assert client.flush(60.0)
+            assert client.stats().dropped == {}
+            names = [event["name"] for _, event in server.events if "name" in event]
+            assert names == [f"{number}" for number in range(400)]
+
     def test_a_full_journal(self, tmp_path: Path) -> None:
         """With a journal callers wait when that is full as well; nothing is dropped."""
         with FaultyServer([steps.Accept(steps.Late(5 * MS))]) as server:

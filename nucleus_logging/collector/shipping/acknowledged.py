@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Acknowledged", "GaveUpError"]
 
-_UNDER_WAY = 8_000  # by weight; less than the client's queue holds, so that it never drops one
+_UNDER_WAY = 8_000  # entries; less than the client's queue holds, so that it never drops one
 _FLUSH_SECONDS = 1.0
 
 
@@ -49,9 +49,8 @@ class Acknowledged:
         self._thread = threading.Thread(target=self._run, name="nucleus-ship", daemon=True)
         self._thread.start()
 
-    def handed(self, weight: int, passed: Callable[[], None]) -> None:
-        """Entries of this weight were handed to the client; call ``passed`` when all are
-        acknowledged.
+    def handed(self, count: int, passed: Callable[[], None]) -> None:
+        """So many entries were handed to the client; call ``passed`` when all are acknowledged.
 
         Waits while too much is under way. ``passed`` is called on another thread.
 
@@ -59,7 +58,7 @@ class Acknowledged:
             GaveUpError: nothing was acknowledged for too long.
         """
         with self._changed:
-            self._handed += weight
+            self._handed += count
             self._marks.append(passed)
             self._changed.notify_all()
             self._wait_for(lambda: self._handed - self._done <= _UNDER_WAY)
@@ -131,5 +130,7 @@ class Acknowledged:
         if self._client.flush(_FLUSH_SECONDS):
             return True
         stats = self._client.stats()
+        if stats.dropped.get("queue_full"):
+            return False  # because the server did not answer: to be sent by the next run
         # What is missing then was dropped, and is counted under its reason.
         return not stats.queued and not stats.in_flight

@@ -35,8 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
-_TOGETHER = 500  # entries between two marks, by their weight
-_HEAVY = 512  # bytes for which an entry counts once more: the client's memory is bounded in both
+_TOGETHER = 500  # entries between two marks
 _YEAR = 365 * 86_400.0  # the most that the client lets an event wait
 _IDLE_SECONDS = 0.25
 
@@ -63,7 +62,15 @@ def run(arguments: argparse.Namespace) -> int:
     options = {"endpoint": arguments.endpoint} if arguments.endpoint else {}
     try:
         # Without a journal: the file is one. The trail of an error is in the file as well.
-        handler = NucleusHandler(arguments.app_id, spool=False, max_age=_YEAR, trail=0, **options)
+        handler = NucleusHandler(
+            arguments.app_id,
+            spool=False,
+            overflow="block",  # whatever long lines there are
+            block_timeout=arguments.give_up,
+            max_age=_YEAR,
+            trail=0,
+            **options,
+        )
     except ConfigurationError as error:
         print(f"nucleus-logging ship: {error}", file=sys.stderr)
         return 2
@@ -188,14 +195,13 @@ class _Shipment:
         lines = self._source.lines(follow)
         self._entries = entries(lines, arguments.format, lambda line: report.unreadable(name, line))
         self._date = time.time()
-        self._end = 0 if name == "-" else place
         report.begin(name, self._source.size, self._source.position())
 
     def step(self) -> str | None:
         """Send some entries: ``busy``, ``idle``, ``done``, or None when it cannot be read on."""
         last: Placed | None = None
         state = "done"
-        count = weight = 0
+        count = 0
         try:
             for placed in self._entries:
                 if placed.entry is None:
@@ -207,9 +213,7 @@ class _Shipment:
                 self._handler.handle(record(placed.entry, self._date))
                 self._report.sent(placed.entry.level)
                 count += 1
-                weight += 1 + max(0, placed.end - self._end) // _HEAVY
-                self._end = placed.end
-                if weight >= _TOGETHER:
+                if count >= _TOGETHER:
                     state = "busy"
                     break
         except (OSError, EOFError, zlib.error, UnicodeError) as error:
@@ -217,7 +221,7 @@ class _Shipment:
             state = ""
         if last is not None:
             self._report.handed(self._name, count)
-            self._acknowledged.handed(weight, self._mark(last, count))
+            self._acknowledged.handed(count, self._mark(last, count))
         return state or None
 
     def close(self) -> None:
