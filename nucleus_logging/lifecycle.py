@@ -18,6 +18,7 @@ import atexit
 import importlib
 import os
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING
 from weakref import WeakSet
@@ -29,6 +30,8 @@ _clients: WeakSet[Client] = WeakSet()
 _registered = False
 _finalizing = 0
 _FORK_TIMEOUT = 0.05
+#: What a thread of the application may be about to import, by way of a client.
+_LATER = ("nucleus_logging.machine", "nucleus_logging.stats", "nucleus_logging.distribution")
 
 
 def watch(client: Client) -> None:
@@ -80,8 +83,9 @@ def drain() -> None:
 
 def _before_fork() -> None:
     # A module that another thread is just importing would stay locked in the child for ever;
-    # importing it as well waits until that is over.
-    for name in list(sys.modules):
+    # importing it as well waits until that is over. It may not be among the modules yet.
+    later = _LATER if threading.active_count() > 1 else ()
+    for name in [*later, *sys.modules]:
         if name.startswith("nucleus_logging."):
             try:
                 importlib.import_module(name)

@@ -199,6 +199,40 @@ assert client().flush(30)
     assert sorted(map(str, arrived(collector))) == ["child"] * rounds + ["parent"] * rounds
 
 
+def test_fork_at_the_very_beginning_of_an_import(collector: Collector, spool: Path) -> None:
+    """A module that a thread has begun to look for is none yet, and its lock is held already."""
+    code = """
+import faulthandler, warnings
+from importlib.machinery import PathFinder
+shipping()
+entered = threading.Event()
+def create(spec):
+    entered.set()
+    time.sleep(0.3)
+class Slow:
+    def find_spec(self, name, path, target=None):
+        if name == "nucleus_logging.stats":
+            spec = PathFinder.find_spec(name, path)
+            spec.loader.create_module = create
+            return spec
+sys.meta_path.insert(0, Slow())
+thread = threading.Thread(target=client().stats)
+thread.start()
+assert entered.wait(30)
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    pid = os.fork()
+if not pid:
+    faulthandler.dump_traceback_later(10, exit=True)
+    client().stats()
+    os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+"""
+    with Application(code, collector, spool) as application:
+        status, _, err = application.end()
+    assert (status, err) == (0, "")
+
+
 @pytest.mark.usefixtures("unmeasured")
 def test_fork_with_a_lock_held(collector: Collector, spool: Path) -> None:
     """A child forked while another thread makes a client, logs or counts can do all of that."""
