@@ -40,6 +40,7 @@ class Carrying:
         self.journal = journal
         self.bounds: deque[int] = deque()
         self._overfull = Tally()
+        self._unfit = Tally()
 
     def carry(self, items: list[Capture | Event]) -> bool:
         """Put items on disk alone, in the caller's thread, because memory is full.
@@ -68,7 +69,7 @@ class Carrying:
                         continue
                     event, session = item, item.session
                 else:
-                    encoded, session = self._encoder.encode(item), item[1]
+                    encoded, session = self._encoded(item), item[1]
                     if encoded is None:
                         # Counted by now, whatever becomes of the others.
                         items.remove(item)
@@ -86,6 +87,17 @@ class Carrying:
             return True
         finally:
             segment.leave()
+
+    def _encoded(self, capture: Capture) -> Event | None:
+        """Encode a capture; None if that cannot be done or it is not to be sent, and is counted."""
+        try:
+            return self._encoder.encode(capture)
+        except RecursionError:
+            raise  # it is the caller's stack that is at its end: the worker has room for it
+        except Exception:
+            # Not foreseen; whoever carries has a record of his own, which is not to blame.
+            self._unfit.add()
+            return None
 
     def write_now(self, event: Event, session: Session, release: Callable[[Event], None]) -> None:
         """Store an event before its logging call returns, then let ``release`` queue it.

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nucleus_logging.buffer import Buffer
+from nucleus_logging.events import Encoder
 from nucleus_logging.waiters import Waiters
 from tests.test_spool import queue
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
     from nucleus_logging.buffer import Item
 
@@ -37,6 +40,25 @@ def test_a_flush_waits_for_what_is_being_carried(tmp_path: Path) -> None:
         buffer.crossed()
         assert seen == [(True, False)]
         assert not one.spool.bounds
+
+
+def test_one_that_cannot_be_encoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody foresaw costs the event that it is about, not its neighbours or its caller."""
+    encode = Encoder.encode
+    with queue(tmp_path) as one:
+        captures = [one.maker.capture() for _ in range(3)]
+        bad = captures[1]
+
+        def failing(encoder: Encoder, capture: Any) -> Any:
+            if capture is bad:
+                raise TypeError("not foreseen")
+            return encode(encoder, capture)
+
+        monkeypatch.setattr(Encoder, "encode", failing)
+        assert one.spool.carry(captures)
+        one.deliver()
+        assert one.delivery.dropped == {"invalid": 1}
+        assert len(one.sent) == 3  # init, and the other two
 
 
 def test_an_error_asks_to_be_durable(tmp_path: Path) -> None:
