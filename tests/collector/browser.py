@@ -9,24 +9,28 @@ import os
 import re
 import shutil
 import time
+from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
+import psutil
 import pytest
 
-from tests.collector.wire import event, frame, request
+from tests.collector import wire
+from tests.collector.wire import event, frame
 from tests.tools import MS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser, Locator, Page, Playwright
+    from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Playwright, Request
 
     from nucleus_logging.collector import Collector
 
 SECOND = 1000 * float(MS * 1000)  # in Playwright's milliseconds
 _BAD = ("error", "warning")
+_DIARY = pytest.StashKey["Diary"]()
 
 # What keeps it from asking for anything outside, and lets it run as root and without a screen.
 _ARGUMENTS = [
@@ -64,19 +68,69 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
+def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     """A page of its own, whose console must stay free of errors."""
     context = browser.new_context(viewport={"width": 1200, "height": 700})
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     opened = context.new_page()
     opened.set_default_timeout(40 * SECOND)
-    errors: list[str] = []
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.on("console", lambda told: errors.append(told.text) if told.type in _BAD else None)
+    diary = Diary(opened)
+    request.node.stash[_DIARY] = diary
     yield opened
     context.close()
     # That a server which a test has stopped does not answer is none of the page's doing.
-    assert [text for text in errors if "net::ERR_" not in text] == []
+    assert [text for text in diary.errors if "net::ERR_" not in text] == []
+
+
+class Diary:
+    """What a page met, for who reads of a test that failed on a machine he cannot see.
+
+    Attributes:
+        errors: what the console was told.
+    """
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self._asked: dict[Request, str] = {}
+        self._failed: list[str] = []
+        self.errors: list[str] = []
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", self._told)
+        page.on("request", lambda one: self._asked.update({one: one.url}))
+        page.on("requestfinished", lambda one: self._asked.pop(one, None))
+        page.on("requestfailed", self._lost)
+
+    def __str__(self) -> str:
+        try:
+            shown = self._page.locator("body").inner_html(timeout=5 * SECOND)
+        except Exception as error:
+            shown = f"{type(error).__name__}: {error}"
+        held = Counter(one.status for one in psutil.Process().net_connections("tcp"))
+        return "\n".join(
+            [
+                self._page.url,
+                f"console: {self.errors}",
+                f"requests that failed: {self._failed}",
+                f"requests not finished: {list(self._asked.values())}",
+                f"this process' connections: {dict(held)}",
+                shown[:20_000],
+            ]
+        )
+
+    def _told(self, told: ConsoleMessage) -> None:
+        if told.type in _BAD:
+            self.errors.append(told.text)
+
+    def _lost(self, request: Request) -> None:
+        self._asked.pop(request, None)
+        self._failed.append(f"{request.url}: {request.failure}")
+
+
+def tell_of_page(item: pytest.Item, report: pytest.TestReport) -> None:
+    """Add to the report of a failed test what its page looks like at this moment."""
+    diary = item.stash.get(_DIARY, None)
+    if diary is not None and report.when == "call" and report.failed:
+        report.sections.append(("page", str(diary)))
 
 
 def now() -> int:
@@ -91,7 +145,7 @@ def recent(number: int, **fields: Any) -> dict[str, Any]:
 
 def put(collector: Collector, *events: dict[str, Any], app: str = "shop") -> None:
     """Store events."""
-    assert request(collector.url, "POST", f"/app/{app}/track", frame(*events))[0] == 200
+    assert wire.request(collector.url, "POST", f"/app/{app}/track", frame(*events))[0] == 200
 
 
 def visit(page: Page, collector: Collector, query: str = "") -> None:

@@ -8,14 +8,25 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nucleus_logging.collector.store.opening import database, open_store
+from tests.collector.browser import tell_of_page
 from tests.running import missing_modules
 from tests.servers import nats, postgres
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from pathlib import Path
 
     from nucleus_logging.collector.store import Store
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the page of a test of it that failed."""
+    report = yield
+    tell_of_page(item, report)
+    return report
 
 
 @pytest.fixture(scope="session")
