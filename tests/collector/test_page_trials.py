@@ -32,7 +32,7 @@ from tests.running import free_port
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 pytestmark = pytest.mark.once
 __all__ = ["browser", "page"]  # fixtures
@@ -203,6 +203,47 @@ for number in range(100):
     logging.getLogger("steps").warning("step", extra={"nucleus_name": f"step{number}"})
     time.sleep(0.02)
 """
+
+
+def _lose_first(page: Page, address: str) -> list[str]:
+    """Let the first request for each address fail, as all do when a network comes or goes."""
+    lost: list[str] = []
+
+    def lose(route: Route) -> None:
+        name = route.request.url.partition("?")[0]
+        if name in lost:
+            route.continue_()
+        else:
+            lost.append(name)
+            route.abort("failed")
+
+    page.route(address, lose)
+    return lost
+
+
+@pytest.mark.parametrize("name", ["app.js", "page.css"])
+def test_a_file_of_the_page_that_did_not_come(page: Page, collector: Collector, name: str) -> None:
+    """A file that a change of the network cost is asked for again, by itself."""
+    lost = _lose_first(page, f"**/{name}")
+    put(collector, recent(1))
+    visit(page, collector)
+    shows(page, "n1")
+    page.wait_for_function(
+        "() => getComputedStyle(document.querySelector('.bar')).display === 'flex'"
+    )
+    assert len(lost) == 1
+
+
+def test_answers_that_did_not_come(page: Page, collector: Collector) -> None:
+    """So is whatever the page asked of the server."""
+    lost = _lose_first(page, "**/api/**")
+    put(collector, recent(1))
+    visit(page, collector, "?event=1")
+    page.locator(".detail h2", has_text="n1").wait_for()
+    page.locator(".figures", has_text="1 event").wait_for()
+    put(collector, recent(2))
+    page.get_by_role("button", name="1 new").wait_for()
+    assert len(lost) == 5
 
 
 @pytest.mark.parametrize("view", ["errors", "overview"])

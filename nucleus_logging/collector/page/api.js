@@ -2,9 +2,22 @@
 
 export class Refused extends Error {}
 
+// A change of the network, for which the start of a container is enough, costs what is under way:
+// asked once more.
 export async function ask(path, query = {}, signal = undefined) {
   const given = Object.entries(query).filter(([, value]) => value !== null && value !== undefined && value !== "");
-  const answer = await fetch(`/api/${path}?${new URLSearchParams(given)}`, { signal });
+  const address = `/api/${path}?${new URLSearchParams(given)}`;
+  try {
+    return await answerOf(address, signal);
+  } catch (error) {
+    if (error instanceof Refused || error.name === "AbortError") throw error;
+    await new Promise((done) => setTimeout(done, 500));
+    return answerOf(address, signal);
+  }
+}
+
+async function answerOf(address, signal) {
+  const answer = await fetch(address, { signal });
   if (!answer.ok) throw new Refused((await answer.text()).trim() || `status ${answer.status}`);
   return answer.json();
 }
