@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import socket
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -159,6 +161,39 @@ class TestWebSocket:
             lambda: b"connections 0.0" in request(collector.url, "GET", "/metrics")[2],
         )
 
+    def test_who_leaves_gives_his_room_back(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What a client leaves behind while it waits for a commit is not counted for ever."""
+        monkeypatch.setattr("nucleus_logging.collector.ingest._UNDER_WAY_BYTES", 10_000)
+        messages = [frame(event(n, payload={"text": "x" * 3000})) for n in range(3)]
+        with Collector(db=tmp_path / "c.db") as collector:
+            with closing(sqlite3.connect(collector.db, isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                for met in (3, 6, 9):
+                    with connected(collector.url) as client:
+                        for message in messages:
+                            client.send(message)
+                        wait_until(lambda count=met: _metric(collector, "messages") == count)
+                    wait_until(lambda: _metric(collector, "connections") == 0)
+                other.execute("COMMIT")
+            with connected(collector.url) as client:
+                client.send(messages[0])
+                assert ids_of(client.recv()) == ["id0"]
+            assert collector.store.count() == 3
+
+    def test_who_never_reads_is_let_go(
+        self, collector: Collector, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A client that takes none of its replies is not waited for without end."""
+        monkeypatch.setattr("nucleus_logging.collector.ingest._SEND_SECONDS", 500 * MS)
+        small = [(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)]
+        with connected(collector.url, sockopt=small) as client:
+            with suppress(OSError, websocket.WebSocketException):
+                for number in range(16):  # more than the system holds for him
+                    client.send(frame(event(number, id=f"{number}" * 500_000)))
+            wait_until(lambda: _metric(collector, "connections") == 0)
+
     def test_a_browser_without_upgrade_is_told(self, collector: Collector) -> None:
         """A plain GET on a WebSocket path is answered with 426."""
         assert request(collector.url, "GET", "/shop/")[0] == 426
@@ -252,6 +287,14 @@ class TestLimits:
             for number in range(30):
                 client.send(frame(event(number)))
             assert [ids_of(client.recv()) for _ in range(30)] == [[f"id{n}"] for n in range(30)]
+
+
+def _metric(collector: Collector, name: str) -> float:
+    """What the collector counts under this name."""
+    told = request(collector.url, "GET", "/metrics")[2].decode()
+    found = re.search(rf"^nucleus_collector_{name}(?:_total)? (\S+)$", told, re.MULTILINE)
+    assert found, told
+    return float(found[1])
 
 
 def _close_code(client: websocket.WebSocket) -> int:

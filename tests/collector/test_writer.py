@@ -74,14 +74,24 @@ def test_what_arrives_meanwhile_is_one_group(store: Counting) -> None:
 def test_stop_commits_what_was_submitted(store: Counting) -> None:
     """Nothing that was handed over before the end is left behind."""
     writer = Writer(store, Settings(db=store.path))
+    wait_until(lambda: writer._until_due() is None)
 
     async def run() -> None:
-        futures = [writer.commit(rows(number, number + 1)) for number in range(100)]
-        await asyncio.get_running_loop().run_in_executor(None, writer.stop)
-        await asyncio.gather(*futures)
+        with closing(sqlite3.connect(store.path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            first = writer.commit(rows(0, 1))
+            while not store.groups:
+                await asyncio.sleep(0.001)
+            rest = [writer.commit(rows(number, number + 1)) for number in range(1, 50)]
+            stopping = asyncio.get_running_loop().run_in_executor(None, writer.stop)
+            while writer._queue.qsize() < 50:  # the end stands behind them all
+                await asyncio.sleep(0.001)
+            other.execute("COMMIT")
+        await stopping
+        await asyncio.wait_for(asyncio.gather(first, *rest), 30)
 
     asyncio.run(run())
-    assert store.count() == 100
+    assert (store.groups, store.count()) == ([1, 49], 50)
 
 
 def test_a_loop_that_has_gone_does_not_stop_the_writer(store: Counting) -> None:
