@@ -7,6 +7,10 @@ not with the package: whoever only imports us should not pay for it.
 from __future__ import annotations
 
 import os
+import sys
+import threading
+from contextlib import suppress
+from importlib import import_module
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -130,9 +134,7 @@ class Machine:
             accepted: how many events this process has made.
             rejected: how many captures were refused.
         """
-        # Not before somebody asks: dataclasses take 0.7 MB.
-        from nucleus_logging.stats import Stats
-
+        made = _stats_type()
         shipper, delivery, link, spool = self.shipper, self.delivery, self.link, self.spool
         queued = shipper.buffer.waiting() + shipper.held
         queued += delivery.waiting + delivery.adopted_waiting
@@ -142,7 +144,7 @@ class Machine:
             accepted += spool.adopted
             queued += spool.waiting()
             journal_error = spool.journal.last_error if spool.journal.broken else None
-        return Stats(
+        return made(
             accepted=accepted,
             queued=queued,
             in_flight=delivery.in_flight,
@@ -228,3 +230,19 @@ def _scrubber(options: Options) -> Scrubber | None:
         patterns=[one for one in given if not isinstance(one, str) and not callable(one)],
         callable=ask if callables else None,
     )
+
+
+def _stats_type() -> type[Stats]:
+    """What `stats` returns, imported when somebody asks for it: dataclasses take 0.7 MB."""
+    name = "nucleus_logging.stats"
+    if name not in sys.modules:
+        # On a thread of its own: a signal handler that comes in the middle and asks as well waits
+        # for it, instead of finding half a module. Bounded, since the handler may have interrupted
+        # an import that this one has to wait for.
+        importing = threading.Thread(target=import_module, args=(name,), daemon=True)
+        with suppress(RuntimeError):  # no more threads: the interpreter is ending
+            importing.start()
+            importing.join(1.0)
+    from nucleus_logging.stats import Stats
+
+    return Stats

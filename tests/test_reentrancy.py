@@ -252,8 +252,6 @@ def on_signal(number, frame):
         handler.client.stats()
     interrupted = max(interrupted, number)
 
-# Its first call imports what it returns: no interpreter imports in the middle of the same import.
-handler.client.stats()
 signal.signal(signal.SIGALRM, on_signal)
 signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
 # As many signals, not as long a time: what is to be delivered after it is bounded by that.
@@ -278,6 +276,39 @@ print(logged)
 def test_signal_handlers_that_log(collector: Collector) -> None:
     """A signal handler logs and looks in the middle of whatever the main thread does."""
     done = run_python(_SIGNALS, collector.url)
+    assert done.returncode == 0, done.stderr
+
+
+_HALF_IMPORTED = """
+import faulthandler, signal, sys, threading
+faulthandler.dump_traceback_later(50, exit=True)
+import nucleus_logging
+client = nucleus_logging.Client("app", endpoint="ws://127.0.0.1:1", spool=False)
+handling, seen = threading.Event(), []
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == sys.argv[1]:
+            sys.meta_path.remove(self)
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+            assert handling.wait(40)
+
+def on_signal(number, frame):
+    handling.set()
+    seen.append(client.stats())
+
+for name in ("nucleus_logging.stats", "dataclasses", "inspect"):
+    sys.modules.pop(name, None)  # others may have imported it
+signal.signal(signal.SIGUSR1, on_signal)
+sys.meta_path.insert(0, Interrupting())
+assert client.stats() == seen[0]
+"""
+
+
+@pytest.mark.parametrize("module", ["nucleus_logging.stats", "dataclasses", "inspect"])
+def test_a_signal_handler_that_looks_while_looking_is_imported(module: str) -> None:
+    """What the first call of `stats` imports is whole also to who interrupts that."""
+    done = run_python(_HALF_IMPORTED, module)
     assert done.returncode == 0, done.stderr
 
 
