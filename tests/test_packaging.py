@@ -85,7 +85,9 @@ def test_every_python_that_is_promised_is_tested() -> None:
     """Classifiers, `python_requires` and tox name the same versions of Python."""
     setup = _read("setup.cfg")
     classified = re.findall(r":: 3\.(\d+)", setup["metadata"]["classifiers"])
-    tested = re.findall(r"py3(\d+)", _read("tox.ini")["tox"]["env_list"])
+    tox = _read("tox.ini")
+    suite = tox["testenv:suite"]["base_python"].partition(",")[0]
+    tested = sorted(re.findall(r"py(?:thon)?3\.?(\d+)", tox["tox"]["env_list"] + suite))
     assert classified == tested
     assert setup["options"]["python_requires"] == f">=3.{tested[0]}"
 
