@@ -246,6 +246,22 @@ def test_answers_that_did_not_come(page: Page, collector: Collector) -> None:
     assert len(lost) == 5
 
 
+def test_an_event_of_two_sources_is_shown_once(page: Page, collector: Collector) -> None:
+    """What a database has by another number than the stream of new events is the same event."""
+
+    def renumber(route: Route) -> None:
+        answer = route.fetch().json()
+        events = [{**one, "seq": one["seq"] + 1000} for one in answer["events"]]
+        route.fulfill(json={**answer, "events": events, "seq": 1})
+
+    page.route("**/api/events?*", renumber)
+    put(collector, recent(1), recent(2))
+    visit(page, collector)  # the stream begins behind the first
+    shows(page, "n2", "n1")
+    put(collector, recent(3), recent(3, name="other"))
+    shows(page, "other", "n3", "n2", "n1")
+
+
 @pytest.mark.parametrize("view", ["errors", "overview"])
 def test_every_view_knows_the_server(page: Page, collector: Collector, view: str) -> None:
     """Whatever view is open, it counts what comes, and says when the server is gone."""

@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -308,6 +309,35 @@ class TestReading:
                 assert found[0]["seq"] == int(live.last_id)
             for path in ("/api/apps", "/api/errors", "/api/stats"):
                 assert request(other.url, "GET", path)[0] == 200
+
+    def test_what_is_sent_again_is_shown_once(self, stream: Cluster) -> None:
+        """A client that has not heard of an event sends it again: listeners have seen it."""
+        settings = Settings(db=None, stream=stream.url, port=0)
+        with Collector(settings=settings) as collector, listening(collector) as live:
+            assert post(collector.url, event(1)) == 200
+            assert live.names(1) == ["n1"]
+            for _ in range(2):
+                assert post(collector.url, event(1), event(2)) == 200
+            assert post(collector.url, event(3)) == 200
+            assert live.names(2) == ["n2", "n3"]
+
+    def test_as_many_are_known_as_are_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What stays in memory is bounded."""
+        from nucleus_logging.collector.stream import recent
+
+        class Message:
+            """What `Recent` reads of one."""
+
+            def __init__(self, *numbers: int) -> None:
+                (self.data,) = encode([row("shop", event(n), NOW) for n in numbers], 1_000_000)[0]
+                self.metadata = SimpleNamespace(sequence=SimpleNamespace(stream=1))
+
+        monkeypatch.setattr(recent, "_KEPT", 3)
+        seen = recent.Recent(nats=None)
+        seen._take([Message(1, 2), Message(2, 3, 1), Message(4), Message(4, 1)])
+        found = seen.since((), after=0, until=seen.last_seq(), limit=10)
+        assert [one.name for one in found] == ["n3", "n4", "n1"]
+        assert len(seen._keys) == 3
 
     def test_metrics(self, stream: Cluster) -> None:
         """The lag is told in messages and seconds, of each shard."""

@@ -65,7 +65,8 @@ export class Feed {
   }
 
   add(events) {
-    const fresh = this.unseen(events);
+    // Of so many that they will all be read again, none need be known.
+    const fresh = this.behind > MOST_WAITING ? events : this.unseen(events);
     this.arrived += fresh.length;
     this.behind += fresh.length;
     if (this.behind <= MOST_WAITING) this.waiting.push(...fresh);
@@ -76,8 +77,8 @@ export class Feed {
   }
 
   unseen(events) {
-    const fresh = events.filter((event) => !this.seen.has(event.seq));
-    for (const event of fresh) this.seen.add(event.seq);
+    const fresh = events.filter((event) => !this.seen.has(identity(event)));
+    for (const event of fresh) this.seen.add(identity(event));
     return fresh;
   }
 
@@ -97,7 +98,7 @@ export class Feed {
     this.waiting = [];
     this.behind = 0;
     if (this.rows.length > MOST) {
-      for (const event of this.rows.slice(MOST)) this.seen.delete(event.seq);
+      for (const event of this.rows.slice(MOST)) this.seen.delete(identity(event));
       this.rows = this.rows.slice(0, MOST);
       // A cursor begins with the date, in hexadecimal: this one is above all events of that date.
       const date = this.rows[MOST - 1].date;
@@ -119,3 +120,7 @@ export class Feed {
     if (this.stream) this.stream.close();
   }
 }
+
+// By its number an event is known to one source only, and a stream and a database are two.
+const identity = ({ seq, app, device, session, id, type, name, date }) =>
+  id === undefined ? seq : JSON.stringify([app, device, session, id, type, name, date]);

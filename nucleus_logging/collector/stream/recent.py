@@ -1,8 +1,9 @@
 """New events, straight from the stream: what every collector takes in, seen by every page.
 
 Idea: as long as somebody looks, a consumer that nobody else knows of reads each shard from now on,
-and the last events stay in memory. Their numbers are made of the time, so that a reader who comes
-to another collector goes on at about the same place.
+and the last events stay in memory; one that its client sends again meanwhile is the same one.
+Their numbers are made of the time, so that a reader who comes to another collector goes on at about
+the same place.
 Owns: the consumers, the last events.
 Called by: ``live`` and ``api`` (reading, on any thread), ``stream.backend``.
 """
@@ -49,7 +50,8 @@ class Recent:
 
     def __init__(self, nats: Nats) -> None:
         self._nats = nats
-        self._events: deque[tuple[int, Row]] = deque(maxlen=_KEPT)
+        self._events: deque[tuple[int, Row]] = deque()
+        self._keys: set[bytes] = set()  # of these
         self._last = 0
         self._watchers: list[Callable[[], None]] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -164,11 +166,18 @@ class Recent:
         for message in messages:
             with suppress(PoisonError):
                 for row in decode(message.data):
-                    self._last = max(self._last + 1, _now())
-                    self._events.append((self._last, row))
+                    if row.key not in self._keys:
+                        self._keep(row)
         for watcher in self._watchers:
             watcher()
         return messages[-1].metadata.sequence.stream
+
+    def _keep(self, row: Row) -> None:
+        self._last = max(self._last + 1, _now())
+        self._events.append((self._last, row))
+        self._keys.add(row.key)
+        if len(self._events) > _KEPT:
+            self._keys.remove(self._events.popleft()[1].key)
 
 
 def _now() -> int:
