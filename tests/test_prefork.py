@@ -86,13 +86,16 @@ def test_gunicorn(collector: Collector, tmp_path: Path, ending: signal.Signals) 
     place = ["--chdir", str(tmp_path), "shop:app"]
     with running(collector, *command, *place, NUCLEUS_SPOOL=str(spool)) as server:
         server.listens(port)
+        pids: set[bytes] = set()
+        asked = 0
         with ThreadPoolExecutor(8) as pool:
-            pids = set(pool.map(ask, range(200)))
+            while len(pids) < 2:  # one that is ready long before the others answers them all
+                pids.update(pool.map(ask, range(asked, asked + 200)))
+                asked += 200
         assert server.end(ending) == 0, server.printed
-    assert len(pids) > 1, "more than one worker has answered"
     # gunicorn ends its workers without exit hooks when it is interrupted.
     deliver(collector, spool)
-    expected = ["master", *(f"/{number}" for number in range(200))]
+    expected = ["master", *(f"/{number}" for number in range(asked))]
     assert sorted(map(str, arrived(collector))) == sorted(expected)
     assert "Traceback" not in server.printed, server.printed
 
