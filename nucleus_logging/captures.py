@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from nucleus_logging.context import bound_values
 from nucleus_logging.hooks import REPORTED
 from nucleus_logging.payload import PLAIN, flatten
+from nucleus_logging.records import PLAIN_COUNT, RECORD_KEYS, RESERVED
 from nucleus_logging.rendered import HEAD, rendered_fields, stack_text
 from nucleus_logging.stack import exception_name, resolve_exc_info, stack_here
 from nucleus_logging.texts import message as merged
@@ -29,15 +30,6 @@ if TYPE_CHECKING:
 
     #: What `Intake.put_whole` takes.
     _Made = tuple[str, str, dict[str, Scalar], float, bool, Place]
-
-#: What every record has, read off a live one, and what formatters add later.
-RECORD_KEYS = frozenset(
-    logging.LogRecord("", 0, "", 0, None, None, None).__dict__.keys()
-    | {"message", "asctime", "taskName"}
-)
-LATE_KEYS = frozenset({"message", "asctime"})
-#: How many attributes a plain record has on this version of Python.
-PLAIN_COUNT = len(logging.LogRecord("", 0, "", 0, None, None, None).__dict__)
 
 #: The numbers of structlog's levels, and of logging's, by their names.
 LEVELS = {
@@ -55,11 +47,6 @@ LEVELS = {
 }
 _LEVEL_NAMES = {"exception": "error", "warn": "warning", "msg": "info", "fatal": "critical"}
 _FIRST = frozenset({"level", "logger", "message"})
-#: Keys of an error's payload that an extra may not take.
-_RESERVED = frozenset(
-    {"level", "logger", "message", "stack", "file", "line", "function", "fingerprint"}
-    | {"exception.message", "exception.module", "trail", "repeated"}
-)
 #: What the protocol takes as a name; a message that is longer is told beside it.
 _MAX_NAME = 200
 #: How many records that are logged while one is being made, by the objects in it, are made in full
@@ -225,7 +212,7 @@ def _of_event_dict(
     source = event_dict.get("logger")
     if type(source) is str:
         logger = source
-    payload: dict[str, Scalar] = {"level": level}
+    payload: dict[str, Scalar] = {"level": level.lower()}
     if logger:
         payload["logger"] = logger
     if is_error or message != name[:_MAX_NAME]:
@@ -388,7 +375,7 @@ def _add(
     rest: list[tuple[str, object]] = []
     crowded = len(values) > limits.max_keys  # most of them will not be kept
     for key, value in values:
-        if (key in payload and key in _FIRST) or (told and key in _RESERVED):
+        if (key in payload and key in _FIRST) or (told and key in RESERVED):
             key = "extra." + text(key)
         small = not crowded and (type(value) is not str or len(value) <= limits.max_string)
         if small and type(value) in PLAIN and type(key) is str and key not in payload:

@@ -33,14 +33,15 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from nucleus_logging.flight import Batch
+    from nucleus_logging.naming import Source
     from nucleus_logging.payload import Limits, Scalar
     from nucleus_logging.scrub import Scrubber
     from nucleus_logging.segment import Segment
     from nucleus_logging.volume import Volume
 
     #: number, session, wall clock in seconds, type, name, arguments to merge into the name (None
-    #: for an event dict), level name, logger's name, fields (of a record the last one first), user
-    #: id, where: task or thread
+    #: for an event dict), level name, source (its logger), fields (of a record the last one
+    #: first), user id, where: task or thread
     Capture: TypeAlias = tuple[
         int,
         Session,
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
         str,
         tuple[Scalar | None, ...] | None,
         str | None,
-        str | None,
+        Source,
         "Mapping[str, Scalar | None] | None",
         str | None,
         str | int | None,
@@ -242,7 +243,7 @@ class Encoder:
             None when the capture is not to be sent; `Volume` has counted it then.
         """
         volume = self.volume
-        number, session, created, kind, name, args, level, logger, fields, user, _ = capture
+        number, session, created, kind, name, args, level, source, fields, user, _ = capture
         if volume is None and kind in _FAMILIAR and not (fields and "fingerprint" in fields):
             date = _date(created, session)
             templates = self._templates
@@ -255,7 +256,7 @@ class Encoder:
             return None
         payload: Mapping[str, Scalar | None] = fields or {}
         if level is not None:
-            name, payload = put_together(name, args, level, logger, fields)
+            name, payload = put_together(kind, name, args, level, source, fields)
         scrubber = self.scrubber
         if scrubber is not None:
             name = scrubber.text(name[:_LOOKED_AT])

@@ -12,14 +12,15 @@ from _thread import get_ident
 from logging import LogRecord
 from typing import TYPE_CHECKING, cast
 
-from nucleus_logging.captures import LATE_KEYS, PLAIN_COUNT, RECORD_KEYS, take_record
+from nucleus_logging.captures import take_record
 from nucleus_logging.client import Client
 from nucleus_logging.context import add_bound
 from nucleus_logging.counting import SLOT
 from nucleus_logging.errors import ConfigurationError
 from nucleus_logging.intake import CURRENT_USER, OWN_THREADS
 from nucleus_logging.options import level_number, portable
-from nucleus_logging.payload import PLAIN, text
+from nucleus_logging.payload import PLAIN
+from nucleus_logging.records import LATE_KEYS, PLAIN_COUNT, RECORD_KEYS, mended, origin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -108,7 +109,7 @@ class NucleusHandler(logging.Handler):
             try:
                 self._take(record)
             except (TypeError, AttributeError, KeyError):
-                self._take(_mended(record))
+                self._take(mended(record))
         except RecursionError:
             raise
         except Exception:
@@ -121,7 +122,7 @@ class NucleusHandler(logging.Handler):
             try:
                 self._take(record)
             except (TypeError, AttributeError, KeyError):
-                self._take(_mended(record))
+                self._take(mended(record))
         except RecursionError:
             raise
         except Exception:
@@ -142,10 +143,12 @@ class NucleusHandler(logging.Handler):
             return
         template = fields["msg"]
         args = fields["args"]
+        level = fields["levelno"]
+        failed = level >= intake.slow_level
         if (
-            fields["levelno"] >= intake.slow_level
-            or type(template) is not str
+            type(template) is not str
             or not template
+            or (failed and (level < intake.quick_level or "\n" in template or fields["exc_text"]))
             or fields["exc_info"]
             or fields["stack_info"]
             or intake.names_events
@@ -194,6 +197,10 @@ class NucleusHandler(logging.Handler):
         if length > _HUGE:
             take_record(intake, record)  # which cuts it, so that it takes nobody's room
             return
+        source = origin(fields, extra) if failed else fields["name"]
+        if failed and source is None:
+            take_record(intake, record)
+            return
         created = fields["created"]
         now = intake.clock()
         session = intake.session
@@ -214,15 +221,18 @@ class NucleusHandler(logging.Handler):
             next(intake.numbers),
             session,
             created,
-            "event",
+            "error" if failed else "event",
             template,
             args,
             fields["levelname"] or "notset",
-            fields["name"],
+            source,
             extra,
             CURRENT_USER.get() or intake.user_id,
             place,
         )
+        if failed:
+            intake.put_dear(capture, durable=True)
+            return
         if length > _LONG:
             intake.put_sized(capture, length)
             return
@@ -266,24 +276,6 @@ class NucleusHandler(logging.Handler):
         finally:
             self._client._leave(self)
             super().close()
-
-
-def _mended(record: LogRecord) -> LogRecord:
-    """Return a copy of a record made by hand, its attributes of the types that they should be."""
-    usual = LogRecord("root", logging.INFO, "", 0, "", None, None)
-    fields: dict[str, object] = {**usual.__dict__, **record.__dict__}
-    # Others than the record's own, by which its copies are known.
-    fields.update(created=usual.created, relativeCreated=usual.relativeCreated)
-    level, name = fields["levelno"], fields["levelname"]
-    if not isinstance(level, int):
-        named = logging.getLevelName(name) if isinstance(name, str) else None
-        level = fields["levelno"] = named if isinstance(named, int) else logging.NOTSET
-        name = None
-    if not isinstance(name, str):
-        fields["levelname"] = logging.getLevelName(level)
-    if fields["name"] is not None:
-        fields["name"] = text(fields["name"])
-    return logging.makeLogRecord(fields)
 
 
 def shared_client(

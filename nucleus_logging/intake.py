@@ -117,6 +117,7 @@ class Intake:
         taking: captures are taken; False while tracking is off.
         shared: more than one handler or processor feeds it, so that a record may come twice.
         slow_level: records at or above it need more than a snapshot.
+        quick_level: records at or above it are errors, and on disk when their calls return.
         names_events: ``event_name`` is not the usual one, or records are to say more than usual.
         bound: the variables that structlog has bound; None without any.
         loop: gives the event loop that runs its caller; None while nobody uses asyncio.
@@ -144,6 +145,7 @@ class Intake:
         "options",
         "passage",
         "props",
+        "quick_level",
         "rejected",
         "session",
         "session_timeout",
@@ -223,6 +225,7 @@ class Intake:
         self.look()
         sync = options.spool_sync_level if self.spool is not None else options.error_level
         self.slow_level = min(options.error_level, sync)
+        self.quick_level = max(options.error_level, sync)
 
     def next_number(self) -> int:
         """Return the number of a new event."""
@@ -311,54 +314,61 @@ class Intake:
             place: where it was logged; None for here.
         """
         session = self.session_at(self.clock(), created)
-        number = next(self.numbers)
+        user = CURRENT_USER.get() or self.user_id
+        self.put_dear(
+            (
+                *(next(self.numbers), session, created, kind, name),
+                *(None, None, None, payload, user, place),
+            ),
+            durable,
+        )
+
+    def put_dear(self, capture: Capture, durable: bool) -> None:
+        """Queue an error, or what else is to be looked after before its call returns.
+
+        Args:
+            capture: of the session of now, with a new number.
+            durable: write it to the journal before returning.
+        """
         try:
-            self._queue(number, session, kind, name, payload, created, durable, place)
+            self._queue(self._with_trail(capture) if self.trail.size else capture, durable)
         except Exception:
             # The end of the stack, most likely: there is a number, and no event.
             next(self._blanks)
             raise
-        if kind == "error":
+        if capture[3] == "error":
             self.alert()
 
-    def _queue(
-        self,
-        number: int,
-        session: Session,
-        kind: str,
-        name: str,
-        payload: Mapping[str, Scalar | None] | None,
-        created: float,
-        durable: bool,
-        place: Place,
-    ) -> None:
-        user = CURRENT_USER.get() or self.user_id
-        trail = self.trail
-        if trail.size:
-            place = place or self.place()
-            if kind == "error":
-                before = trail.before(number, created, place, user, list(self.captures))
-                if before:
-                    payload = {**(payload or {}), "trail": before}
-        capture: Capture = (
-            *(number, session, created, kind, name, None, None, None, payload, user),
-            place,
-        )
+    def _with_trail(self, capture: Capture) -> Capture:
+        """Return a capture that says where it is and, if it is an error, what was before it."""
+        number, _, created, kind, *_, fields, user, place = capture
+        place = place or self.place()
+        if kind == "error":
+            before = self.trail.before(number, created, place, user, list(self.captures))
+            if before:
+                fields = fields or {}
+                # Behind all others, which a record has the other way round.
+                plain = capture[5] is not None
+                last = {"trail": before}
+                fields = {**last, **fields} if plain else {**fields, **last}
+        return (*capture[:8], fields, user, place)
+
+    def _queue(self, capture: Capture, durable: bool) -> None:
         volume = self.encoder.volume
         # What ``before_send`` itself logs is left to the worker: else it might never end.
         if durable and self.spool is not None and not (volume is not None and volume.asking):
-            if trail.size and kind != "error":
-                trail.note((capture,))  # the worker will see it encoded
+            if self.trail.size and capture[3] != "error":
+                self.trail.note((capture,))  # the worker will see it encoded
             event = self.encoder.encode(capture)
             if event is None:
                 # Its session is still to be opened.
                 self.put_sized((*capture[:3], "", *capture[4:]), 0)
             else:
-                event.session = session
+                session = event.session = capture[1]
                 self.spool.write_now(event, session, self._put_event)
         else:
-            size = len(name)
-            for value in (payload or {}).values():
+            size = len(capture[4])
+            for value in (*(capture[5] or ()), *(capture[8] or {}).values()):
                 if type(value) is str:
                     size += len(value)
             self.put_sized(capture, size)

@@ -13,8 +13,13 @@ from nucleus_logging.texts import message, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import TypeAlias
 
     from nucleus_logging.values import Scalar
+
+    #: Logger, file, line and function of an error.
+    Origin: TypeAlias = tuple[str | None, str, int, str]
+    Source: TypeAlias = str | Origin | None
 
 #: What the protocol takes.
 MAX_NAME = 200
@@ -39,18 +44,19 @@ def names(kind: str, name: str) -> dict[str, object]:
 
 
 def put_together(
+    kind: str,
     name: str,
     args: tuple[Scalar | None, ...] | None,
     level: str,
-    logger: str | None,
+    source: Source,
     fields: Mapping[str, Scalar | None] | None,
 ) -> tuple[str, dict[str, Scalar | None]]:
     """Do what the hot path has left to be done for a plain record or event dict."""
     if type(level) is not str:  # a level's name may have been made anything
         level = text(level)
-    put: dict[str, Scalar | None] = {"level": level.lower(), "logger": logger}
+    put: dict[str, Scalar | None] = {"level": level.lower(), **told(source)}
     message = merge(name, args) if args else name
-    if message != name[:MAX_NAME]:
+    if kind == "error" or message != name[:MAX_NAME]:
         put["message"] = message
     if fields:
         items = fields.items()
@@ -59,6 +65,14 @@ def put_together(
         if "nucleus_name" in put:
             name = text(put.pop("nucleus_name") or name)
     return name, put
+
+
+def told(source: Source) -> dict[str, Scalar | None]:
+    """Return what a payload says of where something was logged."""
+    if type(source) is tuple:
+        logger, file, line, function = source
+        return {"logger": logger, "file": file, "line": line, "function": function}
+    return {"logger": source}  # type: ignore[dict-item]
 
 
 def merge(template: str, args: tuple[object, ...]) -> str:

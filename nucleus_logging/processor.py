@@ -13,6 +13,7 @@ from nucleus_logging.handler import shared_client
 from nucleus_logging.intake import CURRENT_USER, OWN_THREADS
 from nucleus_logging.options import level_number, portable
 from nucleus_logging.payload import PLAIN, text
+from nucleus_logging.records import RESERVED
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -128,7 +129,8 @@ class NucleusProcessor:
         # Other loggers than logging's make no record of it that could come by again.
         if intake.shared or isinstance(logger, logging.Logger):
             intake.passage.mark(self)
-        if levelno >= intake.slow_level or len(event_dict) > _MANY:
+        failed = levelno >= intake.slow_level
+        if (failed and levelno < intake.quick_level) or len(event_dict) > _MANY:
             _take_any(intake, logger, method_name, event_dict)
             return
         fields: dict[str, Scalar | None] = dict(event_dict)
@@ -148,7 +150,11 @@ class NucleusProcessor:
             elif kind not in PLAIN:
                 length = _HUGE
                 break
-        if length >= _HUGE or not _SPECIAL.isdisjoint(fields):
+        if (
+            length >= _HUGE
+            or not _SPECIAL.isdisjoint(fields)
+            or (failed and not RESERVED.isdisjoint(fields))
+        ):
             _take_any(intake, logger, method_name, event_dict)
             return
         created = time.time()
@@ -164,7 +170,7 @@ class NucleusProcessor:
             next(intake.numbers),
             session,
             created,
-            "event",
+            "error" if failed else "event",
             name,
             None,
             level,
@@ -173,6 +179,9 @@ class NucleusProcessor:
             CURRENT_USER.get() or intake.user_id,
             place,
         )
+        if failed:
+            intake.put_dear(capture, durable=True)
+            return
         if length > SLOT:
             intake.put_sized(capture, length)
             return

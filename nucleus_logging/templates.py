@@ -12,17 +12,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nucleus_logging.encoding import dumps, members
-from nucleus_logging.naming import MAX_NAME, merge, names
+from nucleus_logging.naming import MAX_NAME, merge, names, told
 from nucleus_logging.payload import clean
 
 if TYPE_CHECKING:
     from nucleus_logging.events import Capture
+    from nucleus_logging.naming import Source
     from nucleus_logging.payload import Limits, Scalar
     from nucleus_logging.scrub import Scrubber
     from nucleus_logging.session import Session
 
 #: Names of members that do not stand for themselves in a payload, or not always.
 _OWN = frozenset({"level", "logger", "message"})
+_OWN_WITH_PLACE = _OWN | {"file", "line", "function"}
+_OTHERS = len(_OWN_WITH_PLACE)
 _KEPT = 1024
 
 
@@ -42,26 +45,27 @@ class Templates:
         self._scrubber = scrubber
         self._heads: dict[str, bytes] = {}
         self._errors: dict[str, bytes] = {}
-        self._sources: dict[tuple[str, str | None], bytes] = {}
+        self._sources: dict[tuple[str, Source], bytes] = {}
 
     def core(self, capture: Capture, date: int) -> bytes | None:
         """Return a record's or event dict's event as JSON, None for one that needs a closer look.
 
         Args:
-            capture: of type ``event``, with a level.
+            capture: of type ``event`` or ``error``, with a level.
             date: ms since 1970.
         """
-        number, session, _, _, name, args, level, logger, fields, user, _ = capture
-        limits = self._limits
+        number, session, _, kind, name, args, level, source, fields, user, _ = capture
         if len(name) > MAX_NAME:
             return None
         put: dict[str, Scalar | None] = {}
-        if args:
-            message = merge(name, args)
-            if message != name:
+        failed = kind != "event"
+        if args or failed:
+            message = merge(name, args) if args else name
+            if failed or message != name:
                 put["message"] = message
         if fields:
-            if not _OWN.isdisjoint(fields) or len(fields) + 3 > limits.max_keys:
+            own = _OWN if type(source) is not tuple else _OWN_WITH_PLACE
+            if not own.isdisjoint(fields) or len(fields) + _OTHERS > self._limits.max_keys:
                 return None
             # A record's last extra comes first.
             for key in fields if args is None else reversed(fields):  # type: ignore[arg-type]
@@ -71,15 +75,17 @@ class Templates:
                 if type(asked) is not str or not 0 < len(asked) <= MAX_NAME:
                     return None
                 name = asked
+        heads = self._errors if failed else self._heads
         try:
-            head, source = self._heads[name], self._sources[level, logger]  # type: ignore[index]
+            head, inner = heads[name], self._sources[level, source]  # type: ignore[index]
         except (KeyError, TypeError):
-            learnt = self._learn(name, level, logger)
+            learnt = self._learn(heads, kind, name, level, source)
             if learnt is None:
                 return None
-            head, source = learnt
-        rest = clean(put, limits, self._scrubber) if put else None
-        inner = source + b"," + members(rest) if rest else source
+            head, inner = learnt
+        rest = clean(put, self._limits, self._scrubber) if put else None
+        if rest:
+            inner += b"," + members(rest)
         return self._joined(head, number, date, session, user, inner)
 
     def whole(self, capture: Capture, date: int) -> bytes | None:
@@ -121,16 +127,18 @@ class Templates:
         head = heads[name] = dumps({**wire, "id": self._prefix})[:-2]
         return head
 
-    def _learn(self, name: str, level: object, logger: object) -> tuple[bytes, bytes] | None:
+    def _learn(
+        self, heads: dict[str, bytes], kind: str, name: str, level: object, source: Source
+    ) -> tuple[bytes, bytes] | None:
         """Make what is constant; None if it is not what it seems to be."""
-        if type(level) is not str or (type(logger) is not str and logger is not None):
+        said = told(source)
+        if type(level) is not str or type(said["logger"]) not in (str, type(None)):
             return None
-        head = self._head(self._heads, "event", name)
+        head = self._head(heads, kind, name)
         if head is None:
             return None
         if len(self._sources) >= _KEPT:
             self._sources.clear()
-        fields = {"level": level.lower(), "logger": logger}
-        source = members(clean(fields, self._limits, self._scrubber))
-        self._sources[level, logger] = source
-        return head, source
+        fields = {"level": level.lower(), **said}
+        inner = self._sources[level, source] = members(clean(fields, self._limits, self._scrubber))
+        return head, inner

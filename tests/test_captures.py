@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from nucleus_logging import NucleusHandler, NucleusProcessor
-from nucleus_logging.captures import PLAIN_COUNT, RECORD_KEYS, level_of, take_event_dict
+from nucleus_logging.captures import level_of, take_event_dict
 from nucleus_logging.captures import take_record as take_the_long_way
 from nucleus_logging.events import Event
+from nucleus_logging.records import PLAIN_COUNT, RECORD_KEYS, RESERVED
 from tests.shipped import WAIT, stored
 
 if TYPE_CHECKING:
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
 @pytest.fixture
 def quiet_client() -> Iterator[Client]:
     """A client whose worker is never woken: what is captured stays in the buffer."""
-    client = NucleusHandler("captures", endpoint="ws://127.0.0.1:9", spool=False).client
+    client = NucleusHandler("captures", endpoint="ws://127.0.0.1:9", spool=False, trail=0).client
     client._intake.buffer.mark = 1 << 60
+    client._intake.alert = lambda: None
     yield client
     client._intake.buffer.captures.clear()
 
@@ -55,24 +57,43 @@ TEXT = st.text(max_size=30)
 PLAIN_VALUE = st.one_of(
     TEXT, st.integers(), st.floats(), st.booleans(), st.none(), st.text(min_size=500, max_size=600)
 )
-KEY = st.text(min_size=1, max_size=12).filter(lambda key: key not in RECORD_KEYS)
-TEMPLATE = st.one_of(TEXT, st.sampled_from(["%s", "%d of %s", "%(a)s", "100%", "%s %s %s"]))
+KEY = (st.text(min_size=1, max_size=12) | st.sampled_from(sorted(RESERVED))).filter(
+    lambda key: key not in RECORD_KEYS
+)
+TEMPLATE = st.one_of(
+    TEXT, st.sampled_from(["%s", "%d of %s", "%(a)s", "100%", "%s %s %s", "a\nTraceback %s"])
+)
+LEVEL = st.sampled_from([logging.INFO, logging.ERROR, logging.CRITICAL])
+PLACE = st.tuples(
+    st.sampled_from(["", "/srv/shop/cart.py", "/root/cart.py", "password=1234"]),
+    st.integers(0, 99),
+    st.none() | st.sampled_from(["pay", "<module>"]),
+)
 
 
 @settings(deadline=None, max_examples=150, suppress_health_check=SUPPRESSED)
-@example(template="nothing said", args=(), extra={"price": None})
+@example(20, "nothing said", (), {"price": None}, ("f", 1, None))
+@example(40, "a", ("b",), {"stack": "mine", "truncated": "mine"}, ("f", 1, "g"))
 @given(
+    level=LEVEL,
     template=TEMPLATE,
     args=st.tuples() | st.tuples(PLAIN_VALUE) | st.tuples(PLAIN_VALUE, PLAIN_VALUE),
     extra=st.dictionaries(KEY, PLAIN_VALUE, max_size=4),
+    place=PLACE,
 )
 def test_both_ways_of_a_record_lead_to_one_event(
-    quiet_client: Client, template: str, args: tuple[object, ...], extra: dict[str, object]
+    quiet_client: Client,
+    level: int,
+    template: str,
+    args: tuple[object, ...],
+    extra: dict[str, object],
+    place: tuple[str, int, str | None],
 ) -> None:
     """The hot path is a short cut, and leads to the very event that the long way leads to."""
     handler = NucleusHandler(client=quiet_client)
+    file, line, function = place
     record = logging.getLogger("shop").makeRecord(
-        "shop", logging.INFO, "f", 1, template, args, None, extra=extra
+        "shop", level, file, line, template, args, None, function, extra=extra
     )
     handler._take(record)
     take_the_long_way(quiet_client._intake, record)
@@ -83,8 +104,10 @@ def test_both_ways_of_a_record_lead_to_one_event(
 @settings(deadline=None, max_examples=150, suppress_health_check=SUPPRESSED)
 @given(
     event=TEXT,
-    values=st.dictionaries(KEY.filter(lambda key: key != "self"), PLAIN_VALUE, max_size=4),
-    level=st.sampled_from([None, "info", "warning", "mine"]),
+    values=st.dictionaries(
+        KEY.filter(lambda key: key not in ("self", "level", "logger")), PLAIN_VALUE, max_size=4
+    ),
+    level=st.sampled_from([None, "info", "warning", "mine", "error", "CRITICAL"]),
 )
 def test_both_ways_of_an_event_dict_lead_to_one_event(
     quiet_client: Client, event: str, values: dict[str, object], level: str | None

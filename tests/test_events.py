@@ -399,15 +399,21 @@ class _Unknown:
     whole = core
 
 
+SOURCES = st.none() | TEXTS | st.sampled_from(["shop.cart", "a@b"])
+
+
 class TestTemplates:
     @given(
+        kind=st.sampled_from(["event", "error"]),
         name=TEXTS,
         args=st.none() | st.lists(SCALARS, max_size=3).map(tuple),
         level=TEXTS | st.sampled_from(["INFO", "password"]),
-        logger=st.none() | TEXTS | st.sampled_from(["shop.cart", "a@b"]),
+        source=SOURCES
+        | st.tuples(SOURCES, TEXTS | st.just("/root/a.py"), st.integers(0, 9), TEXTS),
         fields=st.none()
         | st.dictionaries(
-            TEXTS | st.sampled_from(["level", "logger", "message", "nucleus_name", "api_key"]),
+            TEXTS
+            | st.sampled_from(["level", "logger", "message", "nucleus_name", "api_key", "file"]),
             SCALARS | st.sampled_from(["Bearer abcdefgh", "a" * 9000]),
             max_size=70,
         ),
@@ -416,10 +422,11 @@ class TestTemplates:
     )
     def test_the_same_bytes(
         self,
+        kind: str,
         name: str,
         args: object,
         level: str,
-        logger: str | None,
+        source: object,
         fields: object,
         user: str | None,
         created: object,
@@ -430,7 +437,7 @@ class TestTemplates:
         slow._templates = _Unknown()  # type: ignore[assignment]
         for number in (7, 8):
             capture = (
-                number, within, created, "event", name, args, level, logger, fields, user, None
+                number, within, created, kind, name, args, level, source, fields, user, None
             )  # fmt: skip
             one, other = (each.encode(capture) for each in (quick, slow))  # type: ignore[arg-type]
             assert one is not None

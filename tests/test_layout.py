@@ -37,7 +37,7 @@ ROWS = (
     ("transports",),
     ("events",),
     ("volume", "rewriting", "trail", "context", "templates"),
-    ("encoding", "naming"),
+    ("encoding", "naming", "records"),
     ("payload", "scrub", "stack", "assignments", "shapes", "texts", "values", "words"),
     ("device", "session"),
     ("counting", "pace", "stats"),

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 import nucleus_logging
-from nucleus_logging import captures, checks, device, testing
+from nucleus_logging import checks, device, records, testing
 from nucleus_logging.collector import Collector
 from nucleus_logging.events import Encoder, Facts
 from nucleus_logging.options import OPTIONS
@@ -244,7 +244,7 @@ def test_payload_fields_are_all_in_the_table() -> None:
     assert found is not None
     fields = [re.findall(r"``([^`]+)``", row) for row in re.findall(r"   \* - (.*)", found[1])]
     named = {field for row in fields for field in row}
-    assert named == captures._RESERVED | {"handled", "mechanism", "truncated"}
+    assert named == records.RESERVED | {"handled", "mechanism", "truncated"}
 
 
 def test_every_public_name_is_mentioned() -> None:
