@@ -68,6 +68,23 @@ class TestAppend:
         """Events that nothing tells apart are not taken for one."""
         assert empty.append([row("shop", {"name": "n"}, NOW) for _ in range(3)]) == 3
 
+    def test_numbers_are_given_in_the_order_of_coming(self, empty: Store) -> None:
+        """Whatever the dates say, of several days, and when some are there already."""
+        many = [
+            row("shop", event(number, date=NOW - (number * 7 % 10) * DAY // 4), NOW)
+            for number in range(30)
+        ]
+        assert empty.append([]) == 0
+        assert [empty.append(many[:10]), empty.append(many[5:20]), empty.append(many)] == [
+            10,
+            10,
+            10,
+        ]
+        found = list(empty.events())
+        assert [one.id for one in found] == [one.id for one in many]
+        numbers = [one.seq for one in found]
+        assert numbers == sorted(set(numbers))
+
     def test_closed(self, empty: Store) -> None:
         """A closed store takes nothing and says so."""
         empty.close()

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timezone
+from itertools import count
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from asyncpg import Connection
 
     from nucleus_logging.collector.store import Row
 
-__all__ = ["clean", "count_in", "day_to_drop", "days_of", "known_keys", "table_of"]
+__all__ = ["count_in", "day_to_drop", "days_of", "known_keys", "numbered", "table_of"]
 
 _DAY_MS = 86_400_000
 _DAYS_BACK, _DAYS_AHEAD = 400, 1  # of now: what is dated further away shares one partition
@@ -44,9 +45,19 @@ def table_of(day: int) -> str:
     return f"events_{datetime.fromtimestamp(day * 86_400, timezone.utc):%Y%m%d}"
 
 
-def clean(rows: Iterable[Row]) -> list[Sequence[object]]:
+def numbered(records: Mapping[bytes, Row], first: int) -> Iterator[tuple[object, ...]]:
+    """The rows with their numbers in front: given in their order, read in that of their keys.
+
+    Indexes, which all end with the key, take them in at once where they are in its order.
+    """
+    numbers = dict(zip(records, count(first), strict=False))
+    keys = sorted(records)
+    for key, row in zip(keys, _clean(map(records.__getitem__, keys)), strict=True):
+        yield numbers[key], *row
+
+
+def _clean(rows: Iterable[Row]) -> Iterator[Sequence[object]]:
     """The rows without the one character that PostgreSQL's text cannot hold."""
-    found: list[Sequence[object]] = []
     for row in rows:
         payload, facts = row[-2:]
         escaped = (payload and "\\u0000" in payload) or (facts and "\\u0000" in facts)
@@ -54,10 +65,9 @@ def clean(rows: Iterable[Row]) -> list[Sequence[object]]:
             texts = [v.replace("\0", "\ufffd") if isinstance(v, str) else v for v in row[:-2]]
             # The last two are JSON, which spells it out.
             json = [v and _NUL.sub("\\1\ufffd", v) for v in (row.payload, row.facts)]
-            found.append((*texts, *json))
+            yield (*texts, *json)
         else:
-            found.append(row)
-    return found
+            yield row
 
 
 async def known_keys(connection: Connection, day: int, keys: list[bytes]) -> list[bytes]:

@@ -27,11 +27,11 @@ from nucleus_logging.collector.store import (
 from nucleus_logging.collector.store.bridge import Bridge, Session, reason_of
 from nucleus_logging.collector.store.claims import Claims
 from nucleus_logging.collector.store.days import (
-    clean,
     count_in,
     day_to_drop,
     days_of,
     known_keys,
+    numbered,
     table_of,
 )
 from nucleus_logging.collector.store.dialect import POSTGRES
@@ -51,6 +51,7 @@ _CONNECT_SECONDS = 5.0
 _SECONDS = 60.0  # that a statement may take
 _DOUBTS = 20  # groups whose keys are looked for after one that held known ones
 _ALL = 1 << 40
+_RESERVE = "SELECT setval('events_seq', nextval('events_seq') + $1 - 1)"
 _SETTINGS = {
     "application_name": "nucleus-logging",
     "jit": "off",  # every question here is short
@@ -215,11 +216,16 @@ class PostgresStore(Questions):
                     for key in await known_keys(connection, day, keys):
                         del records[key]
                 by_day = days_of(records)
+            if not records:
+                return 0
             for day, keys in by_day.items():
                 received = max(records[key].received for key in keys)
                 await count_in(connection, day, received, len(keys))
+            last = await connection.fetchval(_RESERVE, len(records))
             await connection.copy_records_to_table(
-                "events", records=clean(records.values()), columns=Row._fields
+                "events",
+                records=numbered(records, last - len(records) + 1),
+                columns=("seq", *Row._fields),
             )
         return len(records)
 
