@@ -126,7 +126,7 @@ class Consumer:
                 if messages:
                     taking = asyncio.create_task(self._take(shard, read))
                     mean = sum(len(message.data) for message in messages) // len(messages)
-                    size = max(_FEWEST, min(_MOST, _AIM_BYTES // (mean + 1)))
+                    size = max(_FEWEST, min(_MOST, 2 * size, _AIM_BYTES // (mean + 1)))
         finally:
             if taking is not None:
                 # Half of it would be done for nothing; its failure is somebody else's to tell.
