@@ -45,6 +45,7 @@ _CONNECT_SECONDS = 5.0
 _AGAIN_SECONDS = 0.2
 _REQUEST_SECONDS = 2.5
 _SETTLE_SECONDS = 15.0  # that a cluster which has just started may take to have a leader
+_OFF_SECONDS = 2.0  # where the server says that it has no JetStream itself: another one may
 _REPLICAS = 3
 _NOT_FOUND, _IN_USE = 10059, 10058
 _NO_PEERS_NOW = 10005  # of a cluster
@@ -160,7 +161,8 @@ class Nats:
         Raises:
             StreamUnusableError: they are missing, or others; nothing was changed then.
         """
-        end = time.monotonic() + _SETTLE_SECONDS
+        has_it = self._client._server_info.get("jetstream")
+        end = time.monotonic() + (_SETTLE_SECONDS if has_it else _OFF_SECONDS)
         while True:
             try:
                 self.shards = await self._ensure(wanted, make)
