@@ -7,7 +7,7 @@ ratios of the same round:
 - a collector with SQLite and one on the stream: events per second from sockets to acknowledgement,
   and its own CPU per event;
 - a store into PostgreSQL and one into SQLite, beside a bare ``COPY`` and a bare ``executemany`` of
-  the same rows into the same tables;
+  the same rows into the same tables, partitions and indexes; ``COPY`` before and after, as a mean;
 - the time from a message to its acknowledgement, at 2 000 events per second from 20 connections.
 
 It ends with status 1 when a bar is missed: 0.7 for the collector, 0.6 for the store into
@@ -93,8 +93,10 @@ def one_round(events: int, cluster: Cluster, postgres: Postgres) -> dict[str, fl
     show("collector with SQLite", embedded)
     show("collector on the stream", streaming, embedded)
     url = postgres.new_database()
-    copy = Rate(copy_rate(frames, postgres.new_database()), 0.0)
+    # The one that comes first is spared what the others leave for PostgreSQL to write.
+    before = copy_rate(frames, postgres.new_database())
     stored = storing(events, cluster, url)
+    copy = Rate((before + copy_rate(frames, postgres.new_database())) / 2, 0.0)
     show("bare COPY", copy)
     show("store into PostgreSQL", stored, copy)
     cluster.ask("CONSUMER.DELETE.NUCLEUS_0.nucleus-store")
@@ -155,6 +157,7 @@ def storing(events: int, cluster: Cluster, db: str) -> Rate:
         nats = Nats(cluster.url)
         await nats.open()
         await nats.ensure(Wanted(), make=False)
+        await nats.ensure_consumer(0)  # as it is there from the first store's first start on
         with closing(await asyncio.to_thread(open_store, database(db))) as store:
             writer = Writer(store, Settings(db=database(db)))
             start, cpu = time.perf_counter(), time.process_time()
