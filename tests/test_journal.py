@@ -84,6 +84,18 @@ def test_acknowledged_ids_are_on_disk(one: Journal) -> None:
     assert [event.id for event in one.active.scan().waiting()] == [events[2].id]
 
 
+def test_each_id_is_written_once(one: Journal) -> None:
+    """What was acknowledged before is not told again with the next ones."""
+    events = Maker().events(3)
+    one.store(events)
+    for event in events:
+        one.done([event])
+    assert one.active is not None
+    with open(one.active.path, "rb") as file:
+        written = file.read()
+    assert [written.count(event.id.encode()) for event in events] == [2, 2, 2]
+
+
 def test_what_was_done_while_the_disk_was_full_is_written_later(one: Journal) -> None:
     """An id that found no room goes with the next ones: whoever reads the file later knows all."""
     events = Maker().events(3)
@@ -261,7 +273,8 @@ def test_a_full_disk(one: Journal, capsys: pytest.CaptureFixture[str]) -> None:
         assert not one.store(events[1:2])
         with files_of(0):
             assert not one.revive(10.0)
-            assert not one.revive(10.5), "tried once a second"
+        assert not one.revive(10.5), "tried once a second"
+        with files_of(0):
             assert not one.revive(11.1)
         assert "File too large" in str(one.last_error)
     with files_of(900):
@@ -321,6 +334,32 @@ def test_a_sealed_file_removed(one: Journal, followed: bool) -> None:
     if followed:
         one.store(events[1:])
     assert one.take_lost() == [events[0].segment]
+
+
+def test_a_file_removed_that_nothing_needs(one: Journal) -> None:
+    """The one that is being written is followed by another: what comes next would be lost in it."""
+    events = Maker().events(2)
+    one.store(events[:1])
+    one.done(events[:1])
+    segment = one.active
+    assert segment is not None
+    os.unlink(segment.path)
+    assert one.take_lost() == [segment]
+    one.store(events[1:])
+    assert len(os.listdir(one.directory)) == 1
+
+
+def test_what_nobody_took_elsewhere_is_left_to_others(one: Journal, tmp_path: Path) -> None:
+    """Cleared, it deletes what has been taken; what is on disk alone another process adopts."""
+    events = Maker().events(2)
+    one.store(events[:1])
+    one.seal()
+    one.spill(events[1:])
+    one.clear()
+    heir = journal(tmp_path / "spool")
+    heir.orphans.look(set())
+    assert [ids(heir.load(found, {})) for found in heir.orphans.found] == [ids(events[1:])]
+    heir.abandon()
 
 
 def test_a_child_leaves_the_locks_alone(one: Journal) -> None:
