@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +15,10 @@ from tests.servers import steps, wire
 from tests.servers.faulty import FaultyServer
 from tests.servers.tcpproxy import TcpProxy
 from tests.tools import MS, wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 #: Where a test is about silence; elsewhere a busy machine must not be taken for a silent server.
 ACK_TIMEOUT = 800 * MS
@@ -335,8 +339,9 @@ class TestAcknowledgements:
             assert told == ["2.0", {"a": [1]}]
 
     @pytest.mark.parametrize("code", [1003, 1007, 1008, 1009])
-    def test_an_event_the_server_refuses(self, code: int) -> None:
-        """One event that makes the server hang up is given up and counted; the others arrive."""
+    def test_an_event_the_server_refuses(self, code: int, tmp_path: Path) -> None:
+        """One event that makes the server hang up is given up, counted and set aside; the others
+        arrive."""
 
         def picky(connection: Any, events: list[dict[str, Any]]) -> None:
             if any(event["event"] == "e5" for event in events):
@@ -345,13 +350,15 @@ class TestAcknowledgements:
                 steps.All()(connection, events)
 
         with FaultyServer([steps.Accept(picky)]) as server:
-            client = client_of(server)
+            client = client_of(server, spool=str(tmp_path))
             track(client, 12)
             client._machine.link.backoff._cap = 20 * MS  # or it takes half a minute
             wait_until(lambda: settled(client) and client.stats().acknowledged >= 12)
             # the notice of the drop is acknowledged as well
             wait_until(lambda: "nucleus_logging.dropped" in str(server.events))
             assert client.stats().dropped == {"invalid": 1}
+        (aside,) = tmp_path.glob("*/lines.bad")
+        assert '"name":"e5"' in aside.read_text()
 
 
 class TestHeartbeat:

@@ -170,6 +170,20 @@ def test_a_short_write_is_an_error_and_mended(tmp_path: Path) -> None:
     assert len(content.bad) == 1
 
 
+def test_what_cannot_be_written_again_stays_as_it_was(tmp_path: Path) -> None:
+    """A full disk keeps the line that an event had before, and fails nothing."""
+    event = Maker().event()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with created(tmp_path) as segment:
+        segment.write(closing_line(event.core))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (segment.size, hard))
+        try:
+            segment.rewrite(event.core.replace(b"done", b"gone"))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert segment.scan().events[event.id].core == event.core
+
+
 @pytest.mark.parametrize("cut", [1, 5, 40])
 def test_a_torn_tail_costs_one_line(tmp_path: Path, cut: int) -> None:
     """What was written whole is read; what an adopter appends does not run on in the torn line."""
