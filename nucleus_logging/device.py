@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+
+    Directory = str | os.PathLike[str]
 
 __all__ = ["VERSION", "anon_id", "device_facts", "device_id", "keep_anon_id", "state_directory"]
 
@@ -25,6 +27,8 @@ VERSION = "0.1.0"
 
 _ANON_FILE = "anon-id"
 _MACHINE_FILE = "machine-id"
+# Where machineid looks first as well; but it takes 0.3 MB of memory, to be able to run commands.
+_MACHINE_ID_FILES = ("/var/lib/dbus/machine-id", "/etc/machine-id")
 # 64 characters, so that six bits of a random byte choose one without a bias.
 _NANOID = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _ANON_LENGTH = 12
@@ -35,7 +39,7 @@ _KEPT = re.compile(rb"([!-~]{1,64})\n\Z")
 _LOCALE = re.compile(r"([a-z]{2,3})(?:_([A-Z]{2}|[0-9]{3}))?(?:[.@].*)?\Z")
 
 # What could not be kept, by directory and file; the process goes on with the same.
-_unkept: dict[tuple[Path | None, str], str] = {}
+_unkept: dict[tuple[Directory | None, str], str] = {}
 
 
 def device_facts() -> dict[str, str | int]:
@@ -59,7 +63,7 @@ def device_facts() -> dict[str, str | int]:
     return facts
 
 
-def device_id(app_id: str, state_dir: Path | None = None) -> str:
+def device_id(app_id: str, state_dir: Directory | None = None) -> str:
     """Return an id of this machine that only this application has: 22 characters, base64url.
 
     It is a 128-bit hash of the machine's id and the app id, so that neither the
@@ -77,7 +81,7 @@ def device_id(app_id: str, state_dir: Path | None = None) -> str:
     return _digest(f"{machine}\0{app_id}".encode("utf-8", "surrogatepass"))
 
 
-def anon_id(state_dir: Path | None) -> str:
+def anon_id(state_dir: Directory | None) -> str:
     """Return the anonymous id of this installation: 12 characters of the nanoid alphabet.
 
     Made at the first call and kept; processes that make it at the same moment
@@ -90,7 +94,7 @@ def anon_id(state_dir: Path | None) -> str:
     return _claim(state_dir, _ANON_FILE, _ANON_LENGTH)
 
 
-def keep_anon_id(state_dir: Path | None, value: str) -> bool:
+def keep_anon_id(state_dir: Directory | None, value: str) -> bool:
     """Keep an anonymous id that the server has assigned, instead of our own.
 
     Args:
@@ -107,7 +111,7 @@ def keep_anon_id(state_dir: Path | None, value: str) -> bool:
     try:
         if state_dir is not None:
             _make_directory(state_dir)
-            _write(state_dir / _ANON_FILE, line, replace=True)
+            _write(os.path.join(state_dir, _ANON_FILE), line, replace=True)
             _unkept.pop((state_dir, _ANON_FILE), None)
             return True
     except (OSError, ValueError):
@@ -116,17 +120,23 @@ def keep_anon_id(state_dir: Path | None, value: str) -> bool:
     return False
 
 
-def state_directory() -> Path | None:
+def state_directory() -> str | None:
     """Return the user's state directory for this package, which need not exist yet.
 
     Returns:
         An absolute path; None for a user without a home.
     """
     try:
-        from platformdirs import user_state_path
+        if sys.platform == "linux":  # platformdirs takes 0.8 MB of memory
+            state = os.environ.get("XDG_STATE_HOME", "")
+            if not os.path.isabs(state):
+                state = os.path.expanduser("~/.local/state")
+            path = os.path.join(state, "nucleus-logging")
+        else:
+            from platformdirs import user_state_dir
 
-        path = user_state_path("nucleus-logging", appauthor=False)
-        return path if path.is_absolute() else None
+            path = user_state_dir("nucleus-logging", appauthor=False)
+        return path if os.path.isabs(path) else None
     except Exception:  # no such user, no library
         return None
 
@@ -166,9 +176,10 @@ def _language() -> str:
     "C.UTF-8" up to 3.11, and ('C', 'UTF-8') of it from 3.12. A user whose
     language is not installed here still says in the environment which it is.
     """
-    import locale
+    # What is behind `locale`, which takes 0.5 MB of memory: for a table of all there are.
+    from _locale import LC_CTYPE, setlocale
 
-    for name in (locale.setlocale(locale.LC_CTYPE), *_locale_variables()):
+    for name in (setlocale(LC_CTYPE), *_locale_variables()):
         found = _LOCALE.match(name)
         if found:
             return "-".join(part for part in found.groups() if part)
@@ -197,30 +208,38 @@ _FACTS: dict[str, Callable[[], str | int]] = {
 
 def _machine_id() -> str:
     """Return the machine's own id, empty when it has none."""
-    try:
-        import machineid
+    found = ""
+    for path in _MACHINE_ID_FILES:
+        try:
+            with open(path, encoding="utf-8") as file:
+                found = found or file.read(_FACT_LIMIT).strip()
+        except (OSError, ValueError):
+            continue
+    if not found:
+        try:
+            import machineid
 
-        found = str(machineid.id())
-    except Exception:  # not found, not allowed, or an encoding nobody expected
-        return ""
+            found = str(machineid.id())
+        except Exception:  # not found, not allowed, or an encoding nobody expected
+            return ""
     # Images that are yet to be started for the first time say "uninitialized".
     if len(found) < _SHORTEST_MACHINE_ID or found == "uninitialized":
         return ""
     return found
 
 
-def _claim(directory: Path | None, name: str, length: int) -> str:
+def _claim(directory: Directory | None, name: str, length: int) -> str:
     """Return the id that a file keeps, or make it; every process gets the same one."""
     try:
         if directory is not None and (directory, name) not in _unkept:
             _make_directory(directory)
-            return _read_or_make(directory / name, length)
+            return _read_or_make(os.path.join(directory, name), length)
     except (OSError, ValueError):  # ValueError: a path with a null character
         pass
     return _unkept.setdefault((directory, name), _random(os.urandom(length)))
 
 
-def _read_or_make(path: Path, length: int) -> str:
+def _read_or_make(path: str, length: int) -> str:
     # A few rounds: each either ends, or has found that another process changed the file.
     for _ in range(10):
         try:
@@ -240,7 +259,7 @@ def _read_or_make(path: Path, length: int) -> str:
     raise OSError(f"{path} does not keep what is written to it")
 
 
-def _read(path: Path) -> tuple[bytes, str]:
+def _read(path: str) -> tuple[bytes, str]:
     """Return what identifies a file's present state, and the id in it, empty if it holds none."""
     info = os.stat(path)
     data = b""
@@ -261,14 +280,14 @@ def _read(path: Path) -> tuple[bytes, str]:
     return state + data, found[1].decode("ascii") if found else ""
 
 
-def _write(path: Path, line: bytes, replace: bool) -> None:
+def _write(path: str, line: bytes, replace: bool) -> None:
     """Put a file in its place as a whole, so that nobody ever reads half of it.
 
     Raises:
         FileExistsError: It is there already, and is not to be replaced.
         OSError: It cannot be written.
     """
-    draft = path.with_name(f"{path.name}.{_random(os.urandom(_ANON_LENGTH))}")
+    draft = f"{path}.{_random(os.urandom(_ANON_LENGTH))}"
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         try:
@@ -287,7 +306,7 @@ def _write(path: Path, line: bytes, replace: bool) -> None:
             pass  # replaced: the draft is the file now
 
 
-def _link(draft: Path, path: Path) -> None:
+def _link(draft: str, path: str) -> None:
     try:
         os.link(draft, path)
     except FileExistsError:
@@ -298,9 +317,9 @@ def _link(draft: Path, path: Path) -> None:
         os.replace(draft, path)
 
 
-def _make_directory(path: Path) -> None:
+def _make_directory(path: Directory) -> None:
     # One that is there already keeps its mode: it may be somebody's choice of a spool.
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.makedirs(path, mode=0o700, exist_ok=True)
 
 
 def _random(source: bytes) -> str:

@@ -33,7 +33,6 @@ from nucleus_logging.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from nucleus_logging.events import Answer
     from nucleus_logging.intake import Intake
@@ -208,10 +207,10 @@ def gather(options: Options, facts: Facts) -> None:
     facts.fill(identifier, anonymous, device)
 
 
-def _installation(options: Options) -> Path | None:
+def _installation(options: Options) -> str | None:
     """Return where this application's anonymous id is kept: ids of two must not be one."""
     state = state_directory()
-    return None if state is None else state / folder("", *options.key)
+    return None if state is None else folder(state, *options.key)
 
 
 def _scrubber(options: Options) -> Scrubber | None:

@@ -113,9 +113,8 @@ def _directory(given: str | None) -> str | None:
     if named and named.lower() not in ("true", "false", "1", "0", "yes", "no", "on", "off"):
         return named
     state = state_directory()
-    if state is None or not (state / "spool").exists():
-        return None
-    return str(state / "spool")
+    usual = None if state is None else os.path.join(state, "spool")
+    return usual if usual is not None and os.path.exists(usual) else None
 
 
 def _list(found: list[Left]) -> None:

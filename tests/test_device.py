@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import _locale
 import base64
-import locale
 import os
 import re
 import socket
@@ -113,7 +113,7 @@ class TestDeviceFacts:
         self, raw: str, language: str | None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The process' locale comes first, in the form that the protocol has for it."""
-        monkeypatch.setattr(locale, "setlocale", lambda category: raw)
+        monkeypatch.setattr(_locale, "setlocale", lambda category: raw)
         for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
             monkeypatch.delenv(name, raising=False)
         assert device.device_facts().get("language") == language
@@ -123,6 +123,19 @@ class TestDeviceFacts:
         code = (
             "import sys, nucleus_logging.device;"
             "print({'psutil', 'machineid', 'platformdirs'} & set(sys.modules))"
+        )
+        assert _python(code) == "set()"
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere libraries have to find out")
+    def test_imports_nothing_large(self, tmp_path: Path) -> None:
+        """On Linux facts and ids come without what takes memory for other systems' sake."""
+        (tmp_path / "id").write_text("0123456789abcdef" * 2)
+        code = (
+            "import sys; before = set(sys.modules); from nucleus_logging import device;"
+            f"device._MACHINE_ID_FILES = ({str(tmp_path / 'id')!r},);"
+            "device.device_facts(); device.device_id('app'); device.state_directory();"
+            "print({'psutil', 'machineid', 'platformdirs', 'locale', 'subprocess', 'pathlib',"
+            "'tempfile', 'random'} & set(sys.modules) - before)"
         )
         assert _python(code) == "set()"
 
@@ -144,16 +157,38 @@ class TestDeviceId:
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         """Neither the machine's id nor a kept one is in it, nor its plain hash."""
-        monkeypatch.setattr(machineid, "id", lambda: "0123456789abcdef" * 2)
+        _machine_id_is("0123456789abcdef" * 2, monkeypatch, tmp_path / "id")
         value = device.device_id("app", tmp_path)
         assert "0123456789abcdef" not in value
-        assert list(tmp_path.iterdir()) == []
+        assert list(tmp_path.iterdir()) == [tmp_path / "id"]
+        assert value != device.device_id("other", tmp_path)
+
+    def test_machine_id_is_what_the_library_says(self) -> None:
+        """The files that are read here are those that the library would have read."""
+        try:
+            known = machineid.id()
+        except machineid.MachineIdNotFound:
+            pytest.skip("this machine has no id")
+        assert device._machine_id() == known
+
+    @pytest.mark.parametrize("first", ["", None, b"\xff\xfe"])
+    def test_second_file(
+        self, first: str | bytes | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """A file that is empty, missing or damaged is as good as none; the next one counts."""
+        if first is not None:
+            (tmp_path / "1").write_bytes(first if isinstance(first, bytes) else first.encode())
+        (tmp_path / "2").write_text("0123456789abcdef\n")
+        monkeypatch.setattr(device, "_MACHINE_ID_FILES", (str(tmp_path / "1"), str(tmp_path / "2")))
+        monkeypatch.setattr(machineid, "id", lambda: "asked the library")
+        assert device._machine_id() == "0123456789abcdef"
 
     @pytest.mark.parametrize("answer", ["", "uninitialized", "short"])
     def test_without_machine_id(
         self, answer: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         """A machine without an id of its own gets a random one, which is kept."""
+        monkeypatch.setattr(device, "_MACHINE_ID_FILES", ())
         monkeypatch.setattr(machineid, "id", lambda: answer)
         first = device.device_id("app", tmp_path)
         assert device.device_id("app", tmp_path) == first
@@ -166,11 +201,12 @@ class TestDeviceId:
         def fail() -> str:
             raise machineid.MachineIdNotFound("none")
 
+        monkeypatch.setattr(device, "_MACHINE_ID_FILES", ())
         monkeypatch.setattr(machineid, "id", fail)
         value = device.device_id("app")
         directory = device.state_directory()
         assert directory is not None
-        assert (directory / "machine-id").exists()
+        assert Path(directory, "machine-id").exists()
         assert device.device_id("app") == value
 
     def test_odd_app_id(self) -> None:
@@ -324,21 +360,52 @@ class TestStateDirectory:
         monkeypatch.setenv("HOME", str(tmp_path))
         found = device.state_directory()
         assert found is not None
-        assert found.name == "nucleus-logging"
-        assert tmp_path in found.parents
-        assert not found.exists()
+        assert Path(found).name == "nucleus-logging"
+        assert tmp_path in Path(found).parents
+        assert not Path(found).exists()
 
-    @pytest.mark.parametrize("answer", [Path("~/.local/state"), RuntimeError("no home")])
-    def test_no_home(self, answer: Path | Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize("state", [None, "", "/somewhere/state"])
+    def test_is_what_the_library_says(
+        self, state: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """It is where `platformdirs` would have it, with the variable and without it."""
+        monkeypatch.setenv("HOME", str(tmp_path))
+        if state is None:
+            monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+        else:
+            monkeypatch.setenv("XDG_STATE_HOME", state)
+        expected = platformdirs.user_state_dir("nucleus-logging", appauthor=False)
+        assert device.state_directory() == expected
+
+    def test_relative(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """A relative path in the variable is ignored, as its specification demands."""
+        monkeypatch.setattr(sys, "platform", "linux")
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.setenv("XDG_STATE_HOME", "state")
+        assert device.state_directory() == str(tmp_path / ".local/state/nucleus-logging")
+
+    @pytest.mark.parametrize("answer", ["~/.local/state", RuntimeError("no home")])
+    @pytest.mark.parametrize("system", ["linux", "darwin"])
+    def test_no_home(
+        self, system: str, answer: str | Exception, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """A user without a home has none; nothing is written relative to where we are."""
 
-        def ask(*names: object, **options: object) -> Path:
+        def ask(*names: object, **options: object) -> str:
             if isinstance(answer, Exception):
                 raise answer
             return answer
 
-        monkeypatch.setattr(platformdirs, "user_state_path", ask)
+        monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+        monkeypatch.setattr(os.path, "expanduser", ask)
+        monkeypatch.setattr(platformdirs, "user_state_dir", ask)
+        monkeypatch.setattr(sys, "platform", system)
         assert device.state_directory() is None
+
+
+def _machine_id_is(value: str, monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+    path.write_text(value)
+    monkeypatch.setattr(device, "_MACHINE_ID_FILES", (str(path),))
 
 
 def _race(place: Path) -> set[str]:

@@ -184,7 +184,7 @@ class _Shipment:
         else:
             path, (app_id, endpoint) = Path(name), handler.client.options.key
             directory = state_directory()
-            folder = None if directory is None else directory / "shipped"
+            folder = None if directory is None else Path(directory, "shipped")
             self._bookmark = Bookmark(folder, path, f"{app_id}\0{endpoint}")
             file, place, number = self._bookmark.read()
             if arguments.from_start:
