@@ -23,7 +23,6 @@ from nucleus_logging.transports.routes import Routes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from random import Random
     from typing import Protocol
 
     from nucleus_logging.diagnostics import Diagnostics
@@ -72,7 +71,7 @@ class Link:
         prepare: called on a connecting thread before the first connection; gathers what the
             worker must not wait for.
         alert: wakes the worker; called on other threads.
-        random: where the jitter comes from.
+        chance: gives a number from 0 to below 1, for the jitter.
         diagnostics: where failures are told.
         strangers: idents of threads whose log records are our own; those made here are added.
 
@@ -94,7 +93,7 @@ class Link:
         options: Options,
         prepare: Callable[[], None],
         alert: Callable[[], None],
-        random: Random,
+        chance: Callable[[], float],
         diagnostics: Diagnostics,
         strangers: set[int],
     ) -> None:
@@ -107,7 +106,7 @@ class Link:
         self._attempt: Attempt | None = None
         self.connection: Connection | None = None
         self.routes = Routes(options)
-        self.backoff = Backoff(random)
+        self.backoff = Backoff(chance)
         self.transport: str | None = None
         self._opened = 0
         self._cuts = 0

@@ -11,7 +11,6 @@ import sys
 import threading
 from contextlib import suppress
 from importlib import import_module
-from random import Random
 from typing import TYPE_CHECKING
 
 from nucleus_logging.buffer import Buffer
@@ -25,7 +24,7 @@ from nucleus_logging.link import Link
 from nucleus_logging.options import default_app_version
 from nucleus_logging.payload import limits_of
 from nucleus_logging.scrub import Scrubber
-from nucleus_logging.session import new_prefix
+from nucleus_logging.session import chance, new_prefix
 from nucleus_logging.shipper import Shipper
 from nucleus_logging.spool import Spool
 from nucleus_logging.volume import Volume
@@ -67,14 +66,14 @@ class Machine:
         self.facts: Facts = Facts() if before is None else before.facts
         self.diagnostics = Diagnostics(options.debug)
         self.encoder = Encoder(new_prefix(), self.facts, intake.limits, _scrubber(options))
-        self.volume = Volume(options, self.diagnostics, intake.clock, Random())
+        self.volume = Volume(options, self.diagnostics, intake.clock, chance)
         self.encoder.volume = self.volume if self.volume.active else None
         buffer = Buffer(options, ring)
         self.delivery = Delivery(
             options, lambda event, reason: self.shipper.forgotten(event, reason)
         )
         self.spool = self._make_spool(options)
-        self.link = Link(options, self._prepare, alert, Random(), self.diagnostics, OWN_THREADS)
+        self.link = Link(options, self._prepare, alert, chance, self.diagnostics, OWN_THREADS)
         self.shipper: Shipper = Shipper(
             options,
             buffer,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from random import Random
+    from collections.abc import Callable
 
 #: Events, and seconds, by which one may go early: rounding must not make a wake-up that finds
 #: nothing allowed yet.
@@ -30,7 +30,7 @@ class Backoff:
     in one.
 
     Args:
-        random: where the jitter comes from.
+        chance: gives a number from 0 to below 1, for the jitter.
         base, cap: seconds.
 
     Attributes:
@@ -38,10 +38,10 @@ class Backoff:
         failures: how many there were in a row.
     """
 
-    __slots__ = ("_asked", "_base", "_cap", "_random", "_rest", "failures", "ready_at")
+    __slots__ = ("_asked", "_base", "_cap", "_chance", "_rest", "failures", "ready_at")
 
-    def __init__(self, random: Random, base: float = 0.5, cap: float = 60.0) -> None:
-        self._random = random
+    def __init__(self, chance: Callable[[], float], base: float = 0.5, cap: float = 60.0) -> None:
+        self._chance = chance
         self._base = base
         self._cap = cap
         self.failures = 0
@@ -66,7 +66,7 @@ class Backoff:
         """Return a number from 0 to 1, and next time what is missing from it to 1."""
         rest = self._rest
         if rest is None:
-            part = self._random.uniform(0.0, 1.0)
+            part = self._chance()
             self._rest = 1.0 - part
             return part
         self._rest = None

@@ -16,7 +16,6 @@ from nucleus_logging.counting import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from random import Random
 
     from nucleus_logging.diagnostics import Diagnostics
     from nucleus_logging.events import Capture
@@ -37,7 +36,7 @@ class Volume:
         options: ``sample_rate``, ``rate_limit``, ``before_send``.
         diagnostics: where a ``before_send`` that fails is told of.
         clock: monotonic seconds.
-        random: draws the samples.
+        chance: gives a number from 0 to below 1, to draw the samples by.
 
     Attributes:
         active: whether there is anything to ask at all.
@@ -48,11 +47,11 @@ class Volume:
         options: Options,
         diagnostics: Diagnostics,
         clock: Callable[[], float],
-        random: Random,
+        chance: Callable[[], float],
     ) -> None:
         self._diagnostics = diagnostics
         self._clock = clock
-        self._random = random
+        self._chance = chance
         self._tallies = {reason: Tally() for reason in REASONS}
         self._asking = _Asking()
         self.retune(options)
@@ -84,7 +83,7 @@ class Volume:
         if rate != 1.0:
             if isinstance(rate, dict):
                 rate = rate.get(_level(capture), 1.0)
-            if rate < 1.0 and self._random.random() >= rate:
+            if rate < 1.0 and self._chance() >= rate:
                 self._tallies[SAMPLED].add()
                 return False
         if self._limit is not None and not self._within(capture[4], self._limit):

@@ -98,7 +98,7 @@ class World:
         machine = self.client._machine
         self.machine = machine
         machine.facts.fill("device", "anonymous", {})
-        machine.link.backoff._random = Random(seed)
+        machine.link.backoff._chance = Random(seed).random
         machine.worker.start = self.ring  # type: ignore[method-assign]
         self._wake_at: float | None = None
 

@@ -42,7 +42,7 @@ def test_an_idle_thread_sleeps(tmp_path: Any) -> None:
         connected = Client("shop", endpoint=server.url, spool=str(tmp_path), **options)
         outside = Client("shop", endpoint=nowhere, spool=str(tmp_path), **options)
         backoff = outside._machine.link.backoff
-        backoff._random, backoff._cap, backoff.failures = Random(1), 60.0 / FASTER, 40
+        backoff._chance, backoff._cap, backoff.failures = Random(1).random, 60.0 / FASTER, 40
         for client in (connected, outside):
             client.track("one")
         assert connected.flush(5_000 * MS)

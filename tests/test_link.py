@@ -472,7 +472,7 @@ class TestFlush:
             backoff = client._machine.link.backoff
             wait_until(lambda: len(server.connections) >= 2)
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(backoff._random, "uniform", lambda low, high: high)
+                patch.setattr(backoff, "_chance", lambda: 1.0)
                 backoff.failures, backoff._cap, backoff._rest = 40, 500.0, None
                 wait_until(lambda: backoff.ready_at > time.monotonic() + 300)
                 server.use(steps.Accept())

@@ -14,7 +14,7 @@ from nucleus_logging.pace import Allowance, Backoff, Width
 
 def delays(failures: int, seed: int = 1) -> list[float]:
     """The delays after so many failures in a row."""
-    backoff = Backoff(Random(seed))
+    backoff = Backoff(Random(seed).random)
     found = []
     for _ in range(failures):
         backoff.failed(100.0)
@@ -25,7 +25,7 @@ def delays(failures: int, seed: int = 1) -> list[float]:
 class TestBackoff:
     def test_ready_before_any_failure(self) -> None:
         """The first attempt is made at once."""
-        assert Backoff(Random(1)).ready_at == 0.0
+        assert Backoff(Random(1).random).ready_at == 0.0
 
     def test_ceiling_doubles_from_half_a_second_to_a_minute(self) -> None:
         """The n-th delay is anywhere from 0 to 0.5 s doubled n - 1 times, at most 60 s."""
@@ -43,7 +43,7 @@ class TestBackoff:
 
     def test_success_begins_again(self) -> None:
         """After success the next failure counts as the first."""
-        backoff = Backoff(Random(1))
+        backoff = Backoff(Random(1).random)
         for _ in range(10):
             backoff.failed(0.0)
         backoff.succeeded()
@@ -60,7 +60,7 @@ class TestBackoff:
 
     def test_what_the_server_asked_for_is_the_least(self) -> None:
         """`Retry-After` holds as a minimum, and nobody's hurry shortens it."""
-        backoff = Backoff(Random(1))
+        backoff = Backoff(Random(1).random)
         backoff.failed(10.0, at_least=120.0)
         ready_at = backoff.ready_at
         assert ready_at >= 130.0
@@ -71,7 +71,7 @@ class TestBackoff:
         """Whom the server has told the same moment come after it, one after the other."""
         moments = []
         for seed in range(400):
-            backoff = Backoff(Random(seed))
+            backoff = Backoff(Random(seed).random)
             backoff.failed(10.0, at_least=120.0)
             moments.append(backoff.ready_at)
         assert 130.0 <= min(moments) < 131.0
@@ -80,13 +80,13 @@ class TestBackoff:
     def test_nobody_puts_us_off_for_long(self) -> None:
         """Ten minutes are the most, whatever the server asks for."""
         for asked in (599.9, 600.0, 86_400.0):
-            backoff = Backoff(Random(1))
+            backoff = Backoff(Random(1).random)
             backoff.failed(10.0, at_least=asked)
             assert 609.9 <= backoff.ready_at <= 610.0
 
     def test_hurry_allows_one_attempt(self) -> None:
         """A flush ends the delay; the failure after it is put off as ever, and longer."""
-        backoff = Backoff(Random(3))
+        backoff = Backoff(Random(3).random)
         for _ in range(5):
             backoff.failed(10.0)
         backoff.hurry()
@@ -96,7 +96,7 @@ class TestBackoff:
 
     def test_success_forgets_what_was_asked_for(self) -> None:
         """A `Retry-After` of before the last success does not keep a flush waiting."""
-        backoff = Backoff(Random(1))
+        backoff = Backoff(Random(1).random)
         backoff.failed(0.0, at_least=120.0)
         backoff.succeeded()
         backoff.failed(0.0)

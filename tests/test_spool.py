@@ -55,7 +55,7 @@ class Queue:
         self.spool = Spool(
             resolved, self.maker.encoder, self.delivery, self.journal, lambda: self.maker.session
         )
-        self.volume = Volume(resolved, Diagnostics(False), lambda: self.now, Random())
+        self.volume = Volume(resolved, Diagnostics(False), lambda: self.now, Random().random)
         self.now = 100.0
         self.admission = 0
         self.sent: list[str] = []

@@ -33,7 +33,7 @@ class Clock:
 
 def _volume(clock: Clock | None = None, **given: object) -> Volume:
     options = Options.resolve("app", given, {})
-    return Volume(options, Diagnostics(False), clock or Clock(), Random(7))
+    return Volume(options, Diagnostics(False), clock or Clock(), Random(7).random)
 
 
 def _capture(
