@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import json
 import re
+from binascii import crc32
 from typing import TYPE_CHECKING, NamedTuple
-from zlib import crc32
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
