@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import selectors
@@ -329,6 +330,19 @@ class TestExchange:
             assert connection.unsent > 0
             assert pump(connection, lambda found: len(found) == 2, 30) == [ACK, ACK]
             assert [body for _, body in server.bodies] == [big, BATCH]
+
+    def test_keeps_nothing(self, dial: Callable[..., WebSocketConnection]) -> None:
+        """What has been sent is not held in memory until the next message."""
+        with FaultyServer() as server:
+            connection = dial(server.url)
+            connection.send(b'{"data":[{"id":"a1","event":"' + b"x" * 100_000 + b'"}]}')
+            assert pump(connection, lambda found: len(found) == 1, 30)
+            assert not connection.unsent
+            kept = gc.get_referents(connection)
+            views = [bytes(one) for one in kept if isinstance(one, memoryview)]
+            views += [one.obj for one in kept if isinstance(one, memoryview)]
+            assert views
+            assert not any(views)
 
     def test_ping_during_a_frame(self, dial: Callable[..., WebSocketConnection]) -> None:
         """A pong waits for the end of the frame that is on its way, and passes those behind it."""

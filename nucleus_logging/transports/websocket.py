@@ -379,6 +379,7 @@ class WebSocketConnection:
             frame = b"".join(self._outgoing)
             self._outgoing.clear()
         else:
+            self._sending = memoryview(b"")  # lets go of the last frame
             return False
         self._sending = memoryview(frame)
         return True
