@@ -142,6 +142,7 @@ class Attempt:
         else:
             from nucleus_logging.transports.websocket import connect
         network = self._network()
+        network.prepare(self.url)
         self._importing = False
         abort = Abort()
         self._abort = abort

@@ -6,6 +6,7 @@ import os
 import pickle
 import socket
 import ssl
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -123,6 +124,42 @@ class TestAddresses:
         with FaultyServer(host=host) as server:
             reach(server.url)
             server.wait_for(lambda s: s.connections)
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+    def test_literal_is_not_looked_up(
+        self, host: str, reach: Callable[..., Stream], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whoever gives an address needs no name server, nor what speaks to one."""
+        monkeypatch.delattr(socket, "getaddrinfo")
+        with FaultyServer(host=host) as server:
+            reach(server.url)
+
+    def test_literal_with_a_zone(
+        self, reach: Callable[..., Stream], names: dict[str, list[str]]
+    ) -> None:
+        """The interface that an address names is for the system to find."""
+        names["fe80::1%lo"] = ["127.0.0.1"]
+        with FaultyServer() as server:
+            reach(f"ws://[fe80::1%lo]:{server.port}")
+
+    @pytest.mark.parametrize(
+        ("url", "environ", "imports"),
+        [
+            ("ws://192.0.2.1:80/x", {}, False),
+            ("ws://[2001:db8::1]/x", {}, False),
+            ("wss://192.0.2.1/x", {}, True),
+            ("http://shop.test", {}, True),
+            ("ws://192.0.2.1/x", {"http_proxy": "http://proxy.test"}, True),
+            ("ws://127.0.0.1/x", {"http_proxy": "http://proxy.test"}, False),
+        ],
+    )
+    def test_prepare(
+        self, url: str, environ: dict[str, str], imports: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What names take is imported for names, for TLS and for proxies, and else not."""
+        monkeypatch.delitem(sys.modules, "encodings.idna", raising=False)
+        Network(environ=environ).prepare(url)
+        assert ("encodings.idna" in sys.modules) == imports
 
     def test_name(self, reach: Callable[..., Stream]) -> None:
         """A name is looked up, and all its addresses are tried: localhost has two."""

@@ -10,9 +10,6 @@ A connector thread calls `open`; the worker ends it, when it must, by `Abort`.
 
 from __future__ import annotations
 
-# Looking up a name imports this codec, and a fork during an import leaves its lock held for ever
-# in the child: so it is imported along with us, when no fork is let through.
-import encodings.idna  # noqa: F401
 import errno
 import os
 import socket
@@ -20,6 +17,7 @@ import ssl
 import threading
 from itertools import zip_longest
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from nucleus_logging.deadline import Deadline
 from nucleus_logging.errors import ConnectError, ResolveError, TLSError
@@ -75,6 +73,21 @@ class Network:
     def __repr__(self) -> str:
         return "<Network>"  # the proxy's URL may hold credentials
 
+    def prepare(self, url: str) -> None:
+        """Import what the way to a URL takes beside this module.
+
+        A fork during an import leaves its lock held for ever in the child: so what looking up a
+        name imports, and TLS, is imported when no fork is let through; it takes 0.4 MB of memory.
+        """
+        parts, environ = urlsplit(url), self._variables()
+        host = parts.hostname or ""
+        proxied = choose(parts.scheme, host, parts.port or 0, self._proxy, environ)
+        if proxied or parts.scheme in _SECURE or parse_ip(host) is None:
+            import encodings.idna  # noqa: F401
+
+    def _variables(self) -> Mapping[str, str]:
+        return os.environ if self._environ is None else self._environ
+
     def open(
         self, url_scheme: str, host: str, port: int, deadline: Deadline, abort: Abort
     ) -> Stream:
@@ -94,7 +107,7 @@ class Network:
             ResolveError, ConnectError, ProxyError, TLSError: The phase that failed.
             Aborted: `abort` was set.
         """
-        environ = os.environ if self._environ is None else self._environ
+        environ = self._variables()
         proxy = choose(url_scheme, host, port, self._proxy, environ)
         context = self._tls_context(environ) if url_scheme in _SECURE else None
         near_host, near_port = (proxy.host, proxy.port) if proxy else (host, port)
@@ -166,6 +179,10 @@ def _resolve(host: str, port: int, deadline: Deadline, abort: Abort) -> list[_In
     and ends with the system's own timeout, some 5 to 30 seconds later.
     """
     abort.check()
+    if parse_ip(host) is not None and "%" not in host:
+        if ":" in host:
+            return [(socket.AF_INET6, (host, port, 0, 0))]
+        return [(socket.AF_INET, (host, port))]
     answer: list[list[_Info] | Exception] = []
     # Each side closes its own end: the thread by doing so says that it is done.
     waiting, looking = socket.socketpair()
@@ -180,13 +197,10 @@ def _resolve(host: str, port: int, deadline: Deadline, abort: Abort) -> list[_In
                 answer.append(error)
 
     with waiting:
-        if parse_ip(host) is not None:
-            look_up()
-        else:
-            try:
-                threading.Thread(target=look_up, name="nucleus-resolve", daemon=True).start()
-            except RuntimeError:
-                look_up()  # the interpreter is ending, and starts no more threads
+        try:
+            threading.Thread(target=look_up, name="nucleus-resolve", daemon=True).start()
+        except RuntimeError:
+            look_up()  # the interpreter is ending, and starts no more threads
         if not wait({waiting: READ}, deadline.remaining(), abort):
             raise ResolveError(f"looking up {host!r} took too long")
     result = answer[0]
