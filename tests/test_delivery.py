@@ -109,6 +109,15 @@ class TestBatches:
         assert one.next_batch(0.2) == []
         assert one.next_due(0.2, sending=True) == pytest.approx(0.7)
 
+    def test_a_flush_is_not_put_off(self) -> None:
+        """An error that may wait for others does not make those wait that are due."""
+        one = delivery()
+        one.connected(posting=True)
+        put(one, event())
+        one.flush(1.0)
+        put(one, event(ERROR), now=1.0)
+        assert one.next_due(1.0) == 1.0
+
     def test_nothing_in_flight_beyond_the_limit(self) -> None:
         """Batches are pipelined up to `max_in_flight` events; an acknowledgement makes room."""
         one = delivery(batch_size=3, max_in_flight=5)
@@ -308,6 +317,14 @@ class TestPoison:
         assert one.dropped == {"invalid": 1}
         assert not one.live
 
+    def test_refused_in_company(self) -> None:
+        """Of several that a server refuses nobody knows which one it was."""
+        one = delivery()
+        events = put(one, *some(3, ERROR))
+        one.next_batch(0.0)
+        one.disconnected(0.0, refused=True)
+        assert [each.strikes for each in events] == [0, 0, 0]
+
     def test_refused_by_name(self) -> None:
         """One that the server refuses with a close code is given up though nothing else passes."""
         one = delivery()
@@ -402,6 +419,16 @@ class TestTooLarge:
             one.acknowledge([each.id for each in batch], 1.0)
         assert sent == [2, 2, 2, 2]
         assert one.dropped == {}
+
+    def test_nothing_but_its_size(self) -> None:
+        """Halves are full ones: what is too much at once has not failed, and stays in company."""
+        one = delivery()
+        put(one, *some(64, ERROR))
+        sizes = []
+        while len(batch := one.next_batch(0.0)) > 1:
+            sizes.append(len(batch))
+            assert one.too_large(0.0)
+        assert sizes == [64, 32, 16, 8, 4, 2]
 
     def test_one_alone(self) -> None:
         """An event that is too large by itself is dropped; an `init` stays where it is."""
@@ -515,6 +542,14 @@ class TestOverflow:
         assert set(one.live.values()) == {*events, precious}
         assert one.dropped == {}
         assert one.has_room() is False
+
+    @pytest.mark.parametrize("kind", [INIT, NOTICE])
+    def test_init_and_notice_take_no_room(self, kind: int) -> None:
+        """Nothing gives way to them, by bytes either."""
+        one = delivery(queue_bytes=1024)
+        put(one, event(kind, size=900))
+        put(one, *some(1024 // event(size=200).size, size=200))
+        assert one.dropped == {}
 
     def test_too_large_for_memory(self) -> None:
         """What can never fit is dropped alone, and is not kept waiting for room."""
