@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import resource
 import sys
 import threading
@@ -139,6 +140,21 @@ class TestPost:
         with FaultyServer(posts=[steps.Refuse(200, body=b"x" * (3 << 20))]) as server:
             assert len(post(server.url).body) == 1 << 20
             assert server.connections[0].closed.wait(10)
+
+    def test_bytes_that_nobody_asked_for(self, post: Callable[..., Reply]) -> None:
+        """What follows an answer is none to the next request: the connection is replaced."""
+        first = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none"
+        # A reader of the first takes so much at once; behind that another answer begins.
+        strange = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nstrange"
+        both = first.ljust(io.DEFAULT_BUFFER_SIZE) + strange
+
+        def answer_twice(connection: steps.Connection) -> None:
+            steps.read_body(connection)
+            connection.send(both)
+
+        with FaultyServer(posts=[answer_twice]) as server:
+            assert [post(server.url).body for _ in range(3)] == [b"one"] * 3
+            assert len(server.connections) == 3
 
     def test_answer_before_the_body(self, post: Callable[..., Reply]) -> None:
         """A server that refuses the body before it has come is still heard."""

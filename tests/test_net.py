@@ -188,6 +188,23 @@ class TestAddresses:
             reach(f"ws://mixed.test:{server.port}")
             assert time.monotonic() - start < 2
 
+    def test_families_in_turn(
+        self, reach: Callable[..., Stream], names: dict[str, list[str]]
+    ) -> None:
+        """A family that is dead as a whole costs one delay, however many addresses it has."""
+        names["many.test"] = ["::1", "::2", "::3", "127.0.0.1", "127.0.0.2"]
+        told: dict[str, str] = {}
+        with FaultyServer() as server:
+            reach(f"ws://many.test:{server.port}", Network(told=told.__setitem__))
+        assert told["DNS"] == "many.test is ::1, 127.0.0.1, ::2, 127.0.0.2, ::3"
+
+    def test_vanished_peers_are_noticed(self, reach: Callable[..., Stream]) -> None:
+        """The system asks whether the other end is still there, and small messages go at once."""
+        with FaultyServer() as server:
+            sock, _ = reach(server.url).detach()
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
     def test_slow_address_keeps_its_chance(
         self, reach: Callable[..., Stream], names: dict[str, list[str]], black_hole: tuple[str, int]
     ) -> None:
@@ -316,6 +333,15 @@ class TestTLS:
         with FaultyServer(context=authority.server_context()) as server:
             stream = reach(server.url, Network(ca_file=authority.ca_file))
             assert stream.tls_version() in ("TLSv1.2", "TLSv1.3")
+
+    def test_no_http2(self, authority: Authority, reach: Callable[..., Stream]) -> None:
+        """What prefers HTTP/2 is told that it is HTTP/1.1: a WebSocket needs that."""
+        context = authority.server_context()
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        with FaultyServer(context=context) as server:
+            sock, _ = reach(server.url, Network(ca_file=authority.ca_file)).detach()
+            assert isinstance(sock, ssl.SSLSocket)
+            assert sock.selected_alpn_protocol() == "http/1.1"
 
     def test_not_trusted(self, reach: Callable[..., Stream], authority: Authority) -> None:
         """A certificate of nobody known is refused, in words that say so."""
