@@ -21,6 +21,7 @@ from tests.tools import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from nucleus_logging.collector import Collector
 
@@ -89,15 +90,24 @@ class TestEvents:
         client.track("before")
         client.set_user_id("ann")
         client.track("after")
-        client.set_user_id(None)
-        client.track("nobody")
+        for nobody in (None, ""):
+            client.set_user_id(nobody)
+            client.track("nobody")
         found = [(event.type, event.name, event.user) for event in stored(collector, client)]
         assert found == [
             ("event", "before", None),
             ("userid", None, "ann"),
             ("event", "after", "ann"),
             ("event", "nobody", None),
+            ("event", "nobody", None),
         ]
+
+    def test_an_error_is_on_disk_at_once(self, tmp_path: Path) -> None:
+        """What `track_error` is given is in the journal when it returns."""
+        client = Client("shop", endpoint="ws://127.0.0.1:9", spool=str(tmp_path))
+        client.track_error(ValueError("broken"), "Broken")
+        (path,) = tmp_path.glob("*/*.jsonl")
+        assert '"name":"Broken"' in path.read_text()
 
     def test_props_are_merged_or_overwritten(self, client: Client, collector: Collector) -> None:
         """The server gets all properties each time; `overwrite` forgets the earlier ones."""
@@ -139,12 +149,13 @@ class TestEvents:
             client.track("2")
             with user("bob"):
                 client.track("3")
-            with user(None):
-                client.track("4")
-            client.track("5")
-        client.track("6")
+                with user(None):
+                    client.track("4")
+                client.track("5")
+            client.track("6")
+        client.track("7")
         found = [event.user for event in stored(collector, client) if event.type == "event"]
-        assert found == ["own", "ann", "bob", "own", "ann", "own"]
+        assert found == ["own", "ann", "bob", "own", "bob", "ann", "own"]
 
     def test_user_in_threads_and_tasks(self, client: Client, collector: Collector) -> None:
         """Threads and tasks have a user each, also by way of the same object."""

@@ -27,7 +27,7 @@ from nucleus_logging.transports.net import Abort, Network
 from tests.servers import steps
 from tests.servers.certificates import Authority
 from tests.servers.faulty import FaultyServer
-from tests.tools import MS, run_python
+from tests.tools import MS, run_python, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -163,11 +163,14 @@ class TestPost:
             connection.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
             raise EOFError
 
-        with FaultyServer(posts=[too_large]) as server:
+        def heard(server: FaultyServer) -> bool:
             try:
-                assert post(server.url, b"x" * 20_000_000).status == 413
+                return post(server.url, b"x" * 20_000_000).status == 413
             except ConnectionLost:
-                pass  # the reset that followed may have taken the answer along
+                return False  # the reset that followed may have taken the answer along
+
+        with FaultyServer(posts=[too_large]) as server:
+            wait_until(lambda: heard(server))
 
     def test_lost_in_the_body(self, post: Callable[..., Reply]) -> None:
         """A connection that ends while the body goes out is lost."""

@@ -63,6 +63,18 @@ def test_answer(post_to: Connect) -> None:
         assert connection.bytes_received
 
 
+def test_limit(post_to: Connect) -> None:
+    """When the process ends no answer is waited for longer than there is time."""
+    with FaultyServer(posts=[steps.Hang()]) as server:
+        connection, alerts = post_to(server, timeout=1_000.0)
+        connection.limit(200 * MS)
+        connection.limit(1_000.0)
+        connection.send(BATCH)
+        assert alerts.wait(20_000 * MS)
+        with pytest.raises(ConnectionLost, match="no answer in time"):
+            connection.receive()
+
+
 def test_status(post_to: Connect) -> None:
     """A status that is no success is raised, with what the server asks for."""
     with FaultyServer(posts=[steps.Refuse(429, {"Retry-After": "7"}), steps.Accept()]) as server:
