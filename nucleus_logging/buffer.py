@@ -107,7 +107,9 @@ class Buffer:
             self.captures.extend((item, *(None,) * fillers))
         if len(self.captures) >= self.mark:
             try:
-                self.crossed()
+                # Whoever logs an error calls the worker himself.
+                if not _is_error(item) or len(self.captures) > self._room():
+                    self.crossed()
             except RecursionError:
                 return  # it is queued all the same, and the next one will cross the mark as well
 

@@ -95,6 +95,11 @@ class Shipper:
         """Have the next turn take everything up; tell whether that is news."""
         return self._uptake.hurry()
 
+    @property
+    def hurried(self) -> bool:
+        """Whether the next turn is to take everything up."""
+        return self._uptake.hurried
+
     def rung(self, now: float) -> None:
         """Note when the worker was woken for captures."""
         self._uptake.rung(now)

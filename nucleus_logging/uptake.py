@@ -61,6 +61,7 @@ class Uptake:
 
     Attributes:
         times: how often it has emptied the buffer.
+        hurried: the next turn is to take everything up.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Uptake:
         self._diagnostics = diagnostics
         self._about_to_take = about_to_take
         self._repeats = Repeats()
-        self._hurried = False
+        self.hurried = False
         self._at: float | None = None
         self._last = 0.0
         self._rung_at = 0.0
@@ -94,7 +95,7 @@ class Uptake:
     def hurry(self) -> bool:
         """Have the next turn take everything up; tell whether that is news."""
         # Who finds it set need not ring: the worker takes it back before it empties the buffer.
-        hurried, self._hurried = self._hurried, True
+        hurried, self.hurried = self.hurried, True
         return not hurried
 
     def rung(self, now: float) -> None:
@@ -105,7 +106,7 @@ class Uptake:
 
     def awaited(self, mark: int) -> bool:
         """Tell whether there is something to take up that rings no bell."""
-        return len(self._buffer.captures) >= mark or (self._hurried and self._at is None)
+        return len(self._buffer.captures) >= mark or (self.hurried and self._at is None)
 
     def mark(self, batch: int | None) -> int:
         """Return how many captures are worth waking up for.
@@ -135,7 +136,7 @@ class Uptake:
             return True
         if at_once or waiting >= max(1, self._buffer.limit // 4):
             return True
-        if self._hurried:
+        if self.hurried:
             # An error leaves at once; a storm of them, together.
             at = self._last + _BETWEEN_ERRORS
         elif self._at is None and not waiting:
@@ -178,7 +179,7 @@ class Uptake:
             ending: nothing may stay in the buffer.
             late: busy threads keep the worker waiting.
         """
-        self._hurried = False
+        self.hurried = False
         self._at = None
         buffer, delivery = self._buffer, self._delivery
         most = waiting = len(buffer.captures)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _SHORTEST_PAUSE = 0.05
 _LONGEST_PAUSE = 60.0
 _GLANCE = 0.02
+#: Seconds that an error is left alone with those that follow it.
+_BREATH = 0.002
 #: Seconds for which no thread is started at most while a fork is prepared.
 _FORK_TIMEOUT = 1.0
 
@@ -303,6 +305,10 @@ class Worker:
         connection = self._link.connection
         for key, events in ready:
             if key.fileobj is bell:
+                if shipper.hurried:
+                    # Errors come in rows, and each gives the interpreter away while it is written:
+                    # whoever logs them would get it back only when the turn is done.
+                    time.sleep(_BREATH)
                 bell.quiet()
             elif connection is not None and events & selectors.EVENT_WRITE:
                 connection.on_writable()

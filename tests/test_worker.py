@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -102,6 +103,27 @@ class TestLife:
             client.track("three")
             assert client.flush(5_000 * MS)
             assert [event["event"] for _, event in server.events][1:] == ["one", "two", "three"]
+
+
+def test_errors_come_in_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Woken by an error, the worker stays out of the way of whoever logs the next ones."""
+    resting, rested = threading.Event(), threading.Event()
+
+    def rest(seconds: float) -> None:
+        resting.set()
+        assert rested.wait(10), seconds
+
+    with FaultyServer() as server:
+        client = client_of(server)
+        client.track("one")
+        assert client.flush(5_000 * MS)
+        monkeypatch.setattr("nucleus_logging.worker.time", SimpleNamespace(sleep=rest))
+        for number in range(4):
+            client.track_error(ValueError(number))
+            assert resting.wait(10)
+        assert client._intake.buffer.waiting() == 4
+        rested.set()
+        assert client.flush(5_000 * MS)
 
 
 class TestFailures:
