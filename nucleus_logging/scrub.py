@@ -112,15 +112,20 @@ class Scrubber:
         Returns:
             the names whose values have changed.
         """
-        unsure = [name for name in names if hash(fields[name]) not in self.harmless]
-        if not unsure:
-            return unsure
-        looked_at: list[str] = [fields[name] for name in unsure]  # type: ignore[misc]
-        for at, text in enumerate(looked_at):
+        unsure: list[str] = []
+        looked_at: list[str] = []
+        for name in names:
+            text: str = fields[name]  # type: ignore[assignment]
+            if hash(text) in self.harmless:
+                continue
+            unsure.append(name)
             if len(text) > _LONG:
                 head, newline, last = text.rpartition("\n")
                 if newline and hash(head) in self.harmless:
-                    looked_at[at] = last
+                    text = last
+            looked_at.append(text)
+        if not unsure:
+            return unsure
         together = "\n".join(looked_at)
         scrub = self._without_home if self._home and self._home in together else None
         if self._suspicious(together):

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 
 from nucleus_logging.encoding import dumps, members
 from nucleus_logging.naming import MAX_NAME, merge, names, told
-from nucleus_logging.payload import clean
+from nucleus_logging.payload import LONG_INTEGER, clean
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nucleus_logging.events import Capture
     from nucleus_logging.naming import Source
     from nucleus_logging.payload import Limits, Scalar
@@ -37,7 +39,7 @@ class Templates:
         limits, scrubber: as in `nucleus_logging.payload.clean`.
     """
 
-    __slots__ = ("_errors", "_heads", "_limits", "_prefix", "_scrubber", "_sources")
+    __slots__ = ("_errors", "_heads", "_limits", "_prefix", "_scrubber", "_shapes", "_sources")
 
     def __init__(self, prefix: str, limits: Limits, scrubber: Scrubber | None) -> None:
         self._prefix = prefix
@@ -46,6 +48,8 @@ class Templates:
         self._heads: dict[str, bytes] = {}
         self._errors: dict[str, bytes] = {}
         self._sources: dict[tuple[str, Source], bytes] = {}
+        #: Names that stand together in payloads, and need no repair nor hold secrets.
+        self._shapes: set[tuple[str, ...]] = set()
 
     def core(self, capture: Capture, date: int) -> bytes | None:
         """Return a record's or event dict's event as JSON, None for one that needs a closer look.
@@ -83,7 +87,7 @@ class Templates:
             if learnt is None:
                 return None
             head, inner = learnt
-        rest = clean(put, self._limits, self._scrubber) if put else None
+        rest = self._cleaned(put) if put else None
         if rest:
             inner += b"," + members(rest)
         return self._joined(head, number, date, session, user, inner)
@@ -102,8 +106,49 @@ class Templates:
         head = heads.get(name) or self._head(heads, kind, name)
         if head is None:
             return None
-        inner = members(clean(fields, self._limits, self._scrubber))
+        inner = members(self._cleaned(fields))
         return self._joined(head, number, date, session, user, inner) if inner else None
+
+    def _cleaned(self, put: Mapping[str, Scalar | None]) -> Mapping[str, Scalar]:
+        """Return what `clean` does; at once if names that were met before hold nothing strange."""
+        shape = tuple(put)
+        scrubber = self._scrubber
+        if scrubber is None or shape not in self._shapes:
+            return self._cleaned_first(put, shape)
+        longest, known = self._limits.max_string, scrubber.harmless
+        texts = []
+        for name, value in put.items():
+            kind = type(value)
+            if kind is str:
+                if not value.isascii() or len(value) > longest:  # type: ignore[union-attr, arg-type]
+                    return clean(put, self._limits, scrubber)
+                if hash(value) not in known:
+                    texts.append(name)
+            elif kind is int or kind is float:
+                if not -LONG_INTEGER < value < LONG_INTEGER:  # type: ignore[operator]
+                    return clean(put, self._limits, scrubber)
+            elif kind is not bool:
+                return clean(put, self._limits, scrubber)
+        if texts and scrubber.fields(dict(put), texts):  # type: ignore[arg-type]
+            return clean(put, self._limits, scrubber)
+        return put  # type: ignore[return-value]
+
+    def _cleaned_first(
+        self, put: Mapping[str, Scalar | None], shape: tuple[str, ...]
+    ) -> Mapping[str, Scalar]:
+        """Do the same for names that have not been met together, and note if they can be kept."""
+        scrubber = self._scrubber
+        cleaned = clean(put, self._limits, scrubber)
+        if (
+            scrubber is not None
+            and not scrubber.asks
+            and tuple(cleaned) == shape
+            and all(scrubber.known.get(name) is False for name in shape)
+        ):
+            if len(self._shapes) >= _KEPT:
+                self._shapes.clear()
+            self._shapes.add(shape)
+        return cleaned
 
     def _joined(
         self, head: bytes, number: int, date: int, session: Session, user: str | None, inner: bytes
