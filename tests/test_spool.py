@@ -531,6 +531,32 @@ def test_adopted_twice_counted_once(tmp_path: Path) -> None:
         assert one.counted() == 1 + one.spool.adopted
 
 
+def test_adopted_and_handed_over(tmp_path: Path) -> None:
+    """What has not been taken up by then is left to others: this process answers for the rest."""
+    with queue(tmp_path) as gone:
+        events = gone.maker.events(10)
+        gone.journal.store(events[:5])
+        gone.journal.seal()
+        gone.journal.store(events[5:])
+    with queue(tmp_path, queue_size=3) as one:
+        for _ in range(3):
+            one.turn()
+        assert (one.spool.adopted, one.delivery.adopted_waiting) == (10, 3)
+        one.spool.hand_over()
+        assert one.spool.adopted == 3
+
+
+def test_orphans_are_looked_for_when_there_is_a_turn(tmp_path: Path) -> None:
+    """Another timer's turn serves, when it would soon be time: wake-ups are few."""
+    with queue(tmp_path) as one:
+        one.turn()
+        due = one.spool.adoption.look_at
+        one.turn(seconds=5.0)
+        assert one.spool.adoption.look_at == due
+        one.turn(seconds=10.0)
+        assert one.spool.adoption.look_at == one.now + 30.0
+
+
 def test_too_old_to_be_adopted(tmp_path: Path) -> None:
     """What is older than max_age is dropped as expired and counted, not sent."""
     with queue(tmp_path) as gone:
