@@ -406,6 +406,34 @@ def test_an_init_that_two_have_stored(tmp_path: Path) -> None:
         assert len(one.sent) == len(set(one.sent)) == 12
 
 
+def test_an_init_that_arrived_before_it_came_back(tmp_path: Path) -> None:
+    """One that is read back when the server has it is not sent again."""
+    with queue(tmp_path) as one:
+        init = one.maker.init()
+        one.spool.open_init(init, one.maker.session)
+        one.turn([init])
+        assert one.spool.carry([one.maker.capture()])
+        assert one.delivery.next_batch(one.now + 1.0) == [init]
+        one.spool.done(one.delivery.acknowledge([init.id], one.now))
+        one.deliver()
+        assert len(one.sent) == 1
+        assert init.id not in one.sent
+        assert one.counted() == 2
+
+
+def test_an_init_that_has_arrived_is_not_written(tmp_path: Path) -> None:
+    """A session that the server knows needs its init on no disk."""
+    with queue(tmp_path) as one:
+        init = one.maker.init()
+        init.session = one.maker.session
+        one.turn([init])
+        one.delivery.next_batch(one.now + 1.0)
+        one.spool.done(one.delivery.acknowledge([init.id], one.now))
+        assert one.spool.carry([one.maker.capture()])
+        (segment,) = one.journal.segments
+        assert [event.type for event in segment.scan().events.values()] == ["event"]
+
+
 @pytest.mark.parametrize("kept", [True, False])
 def test_an_init_before_what_callers_have_carried(tmp_path: Path, kept: bool) -> None:
     """Events that come back from the disk have their session's init before them, wherever it is."""
@@ -449,6 +477,46 @@ def test_an_init_before_the_notice_of_drops(collector: Collector, spool: Path) -
             )
         assert next(iter(collector.store.events(app=app))).type == "init"
         client.close(0)
+
+
+def test_a_full_journal_gets_nothing_from_memory(tmp_path: Path) -> None:
+    """What has room in memory waits there while the oldest on disk may not give way."""
+    with queue(tmp_path, overflow="block", spool_limit=20_000) as one:
+        one.journal.store(one.maker.events(30, size=1000))
+        assert one.journal.full()
+        one.turn(one.maker.events(3))
+        one.turn(seconds=1.0)
+        assert sum(len(segment.scan().events) for segment in one.journal.segments) == 30
+        assert one.delivery.held == 3
+
+
+def test_a_deleted_file_is_forgotten(tmp_path: Path) -> None:
+    """What it held is stored again, and its descriptor is not kept."""
+    with queue(tmp_path / "spool") as one:
+        one.turn(one.maker.events(3))
+        one.turn(seconds=1.0)
+        shutil.rmtree(tmp_path / "spool")
+        for _ in range(4):
+            one.turn(seconds=1.0)
+        (segment,) = one.journal.segments
+        assert not segment.lost()
+        assert len(segment.scan().events) == 3
+
+
+def test_what_is_in_memory_is_handed_over_too(tmp_path: Path) -> None:
+    """It is stored in the new place, whatever had it before."""
+    with queue(tmp_path / "old") as one:
+        one.turn(one.maker.events(3))
+        one.turn(seconds=1.0)
+        assert one.journal.size
+        assert one.spool.hand_over() == []
+        one.journal = journal(tmp_path / "new")
+        one.spool = Spool(
+            options(), one.maker.encoder, one.delivery, one.journal, lambda: one.maker.session
+        )
+        one.spool.take_up([], one.now)
+        (segment,) = one.journal.segments
+        assert [*segment.scan().events] == [*one.delivery.live]
 
 
 def test_handed_over_while_somebody_writes(tmp_path: Path) -> None:
