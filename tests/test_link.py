@@ -11,6 +11,7 @@ import pytest
 
 from nucleus_logging import Client, attach, link, pulse
 from nucleus_logging.client import close_all
+from nucleus_logging.errors import ConnectError, ConnectionLost
 from tests.servers import steps, wire
 from tests.servers.faulty import FaultyServer
 from tests.servers.tcpproxy import TcpProxy
@@ -18,6 +19,8 @@ from tests.tools import MS, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from nucleus_logging.link import Link
 
 
 #: Where a test is about silence; elsewhere a busy machine must not be taken for a silent server.
@@ -245,6 +248,111 @@ class TestPaths:
             client.track("one")
             assert client.flush(5_000 * MS)
             assert server.connections[0].head.path == "/in/a%20b/here"
+
+
+class Peer:
+    """A connection as `Link` sees it, and the attempt that has brought it."""
+
+    has_more = True
+    late = False
+    transport = "websocket"
+    url = "ws://peer"
+    bytes_received = 0
+    quiet_until = 99.0
+
+    def __init__(self) -> None:
+        self.limits: list[float] = []
+
+    def result(self) -> Peer:
+        return self
+
+    def limit(self, seconds: float) -> None:
+        self.limits.append(seconds)
+
+    def send(self, *texts: bytes) -> None:
+        """Take them."""
+
+    def cancel(self, timeout: float) -> None:
+        """Be no attempt any more."""
+
+    def close(self) -> None:
+        """Be gone."""
+
+
+class TestDecisions:
+    """What becomes of a failure, without a socket."""
+
+    @pytest.fixture
+    def one(self) -> Link:
+        """The link of a client that has nothing to send."""
+        return Client("shop", endpoint="ws://127.0.0.1:9", spool=False)._machine.link
+
+    def path(self, one: Link) -> str:
+        return one.routes.current(0.0)[1].partition("127.0.0.1:9")[2]
+
+    def test_handshakes_cut_in_a_row(self, one: Link) -> None:
+        """Three that are cut count as a refusal; an outage in between begins again."""
+        cut, outage = ConnectionLost("cut"), ConnectError("nobody there")
+        for error in (cut, cut, outage, cut, cut):
+            one._failed(error, False, 0.0)
+        assert self.path(one) == FIRST
+        one._failed(cut, False, 0.0)
+        assert self.path(one) == SECOND
+
+    def test_a_path_that_worked_before_it_fell_silent(self, one: Link) -> None:
+        """It is tried again; one that never acknowledged anything is left for the other."""
+        one.acknowledged = True
+        one.silent(0.0)
+        assert self.path(one) == FIRST
+        one.acknowledged = False
+        one.silent(0.0)
+        assert self.path(one) == SECOND
+
+    def test_a_failure_that_took_longer_than_the_pause(self, one: Link) -> None:
+        """The pause begins when it is over."""
+        one.backoff.failed(0.0)
+        one._failed(ConnectError("late"), True, 100.0)
+        assert one.backoff.ready_at >= 100.0
+        assert one.backoff.failures == 1
+
+    def test_a_flood_ends_with_its_connection(self, one: Link) -> None:
+        """The next connection has its time as well."""
+        for now in (0.0, 20.0):
+            one._attempt = Peer()
+            assert one.settle(now)
+            assert not one._flooded(now)
+            assert one._flooded(now + 11.0)
+            one.lose(now + 11.0)
+
+    def test_an_attempt_that_is_ended_is_none(self, one: Link) -> None:
+        """After a fork the next one is made at once."""
+        one.backoff.failed(0.0)
+        one._attempt = Peer()
+        one.stop(0.0)
+        assert (one.backoff.failures, one.backoff.ready_at) == (0, 0.0)
+
+    def test_who_is_in_a_hurry_hears_of_a_failure(self, one: Link) -> None:
+        """Its attempt wakes the worker also when the pause that was reckoned with goes on."""
+        one._attempt = attempt = Peer()
+        one.hurry()
+        assert attempt.quiet_until == 0.0
+
+    def test_when_a_process_ends(self, one: Link) -> None:
+        """Neither an attempt nor an answer takes longer than there is time."""
+        one.end = 5.0
+        one.connection = peer = Peer()
+        one.send([b"{}"], 3.0)
+        assert peer.limits == [2.0]
+        assert one._patience(4.5) == 0.5
+        assert one._patience(6.0) == 0.0
+        one.connection = None
+
+    def test_another_way_out(self, one: Link) -> None:
+        """Other options have a network of their own, with their proxy and certificates."""
+        before = one._made_network()
+        assert one._made_network() is before
+        one.retarget(one.options)
+        assert one._made_network() is not before
 
 
 class TestAcknowledgements:
