@@ -250,7 +250,7 @@ class Encoder:
             known = templates.whole if level is None else templates.core
             core = known(capture, date)
             if core is not None:
-                identifier = event_id(self.prefix, number)
+                identifier = f"{self.prefix}{number:x}"  # as `event_id`, on every event's way
                 return Event(identifier, number, _FAMILIAR[kind], date, core, self.facts)
         if volume is not None and not volume.passes(capture):
             return None

@@ -341,7 +341,7 @@ class Intake:
 
     def _with_trail(self, capture: Capture) -> Capture:
         """Return a capture that says where it is and, if it is an error, what was before it."""
-        number, _, created, kind, *_, fields, user, place = capture
+        number, _, created, kind, _, _, _, _, fields, user, place = capture
         place = place or self.place()
         if kind == "error":
             before = self.trail.before(number, created, place, user, list(self.captures))

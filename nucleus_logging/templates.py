@@ -72,8 +72,7 @@ class Templates:
             if not own.isdisjoint(fields) or len(fields) + _OTHERS > self._limits.max_keys:
                 return None
             # A record's last extra comes first.
-            for key in fields if args is None else reversed(fields):  # type: ignore[arg-type]
-                put[key] = fields[key]
+            put.update(fields if args is None else reversed(fields.items()))  # type: ignore[call-overload]
             if "nucleus_name" in put:
                 asked = put.pop("nucleus_name")
                 if type(asked) is not str or not 0 < len(asked) <= MAX_NAME:
@@ -87,9 +86,10 @@ class Templates:
             if learnt is None:
                 return None
             head, inner = learnt
-        rest = self._cleaned(put) if put else None
-        if rest:
-            inner += b"," + members(rest)
+        if put:
+            rest = self._cleaned(put)
+            if rest:
+                inner = b"%b,%b" % (inner, members(rest))
         return self._joined(head, number, date, session, user, inner)
 
     def whole(self, capture: Capture, date: int) -> bytes | None:

@@ -103,6 +103,8 @@ class Trail:
         for step in list(steps.newest):
             if step[0] > since and step[4] == user:
                 found[step[0]] = step
+        if not found:
+            return ""
         last = [found[one] for one in sorted(found) if one < number][-self.size :]
         return "\n".join(
             f"{min(at - created, 0.0):.3f} {level} {' '.join(name[:MAX_NAME].split())}"
