@@ -49,12 +49,14 @@ class Buffer:
         captures: what callers append to: captures, events that a caller has encoded already,
             and fillers.
         dropped: how many captures callers have dropped.
-        spared: errors that gave way in ``captures`` to newer ones, to be sorted in again.
+        spared: what is to be sorted in again: errors that gave way in ``captures`` to newer ones,
+            and what callers have encoded and stored for the worker.
         mark: the length from which on `crossed` is to be called.
         late_at: the time from which on it is to be called, monotonic seconds.
         noted: called with captures that are about to be carried.
         carry: takes captures to the journal; None while there is none, or it is broken.
         carrying: the bounds of those who do that now, see `nucleus_logging.carrying`.
+        behind: the least of those when captures were last taken out; None without one.
         held: how many events the worker has in memory; it keeps this up to date.
     """
 
@@ -68,6 +70,7 @@ class Buffer:
         self.noted: Callable[[list[Capture | Event]], None] = lambda items: None
         self.carry: Callable[[list[Capture | Event]], bool] | None = None
         self.carrying: deque[int] = deque()
+        self.behind: int | None = None
         self.held = 0
         self.dropped = Tally()
 
@@ -151,6 +154,9 @@ class Buffer:
                     items.append(item)
         except IndexError:
             pass
+        # Who is not seen here has put all that he carried where it is found from now on, or
+        # carries what came later.
+        self.behind = min(list(self.carrying), default=None)
         if self.spared:
             try:
                 while True:

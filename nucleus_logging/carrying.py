@@ -33,17 +33,21 @@ class Carrying:
     Attributes:
         bounds: one number for each caller that is carrying at this moment, none greater than
             what it carries.
+        kept: takes what stays in memory as well, for the worker.
     """
 
     def __init__(self, encoder: Encoder, journal: Journal) -> None:
         self._encoder = encoder
         self.journal = journal
         self.bounds: deque[int] = deque()
+        self.kept: deque[Capture | Event] = deque()
         self._overfull = Tally()
         self._unfit = Tally()
 
     def carry(self, items: list[Capture | Event]) -> bool:
-        """Put items on disk alone, in the caller's thread, because memory is full.
+        """Put items on disk, in the caller's thread: memory is full, or the worker late.
+
+        While memory has room behind the buffer they stay there as well, encoded.
 
         Returns:
             False when the journal is broken; the items are still the caller's then. When the
@@ -62,7 +66,7 @@ class Carrying:
         try:
             lines: list[bytes] = []
             begun: list[Session] = []
-            numbers: list[int] = []
+            events: list[Event] = []
             for item in list(items):
                 if isinstance(item, Event):
                     if _back(item):
@@ -75,18 +79,32 @@ class Carrying:
                         items.remove(item)
                         continue
                     event = encoded
+                    event.session = session
                 self._add_lines(lines, event, session, begun)
-                numbers.append(event.number)
+                events.append(event)
             if lines and not journal.write(segment, b"".join(lines)):
                 return False
             for one in begun:
                 one.kept_in(segment)
-            segment.carried.extend(numbers)
             for item in items:
                 _leave(item, segment)
+            self._hand_on(events, segment)
             return True
         finally:
             segment.leave()
+
+    def _hand_on(self, events: list[Event], segment: Segment) -> None:
+        """Let the worker find events that are in a segment now: in memory, if that has room."""
+        if not self._may_stay(events):
+            segment.carried.extend([event.number for event in events])
+            return
+        for event in events:
+            event.segment = segment
+        self.kept.extend(events)
+
+    def _may_stay(self, events: list[Event]) -> bool:
+        """Tell whether memory has room for events beside what it holds."""
+        raise NotImplementedError
 
     def _encoded(self, capture: Capture) -> Event | None:
         """Encode a capture; None if that cannot be done or it is not to be sent, and is counted."""

@@ -101,7 +101,7 @@ class Machine:
         buffer.carry = None if spool is None else spool.carry
         buffer.noted = self._intake.about_to_be_taken
         if spool is not None:
-            spool.bounds = buffer.carrying
+            spool.bounds, spool.kept = buffer.carrying, buffer.spared
 
     def take_over(self, options: Options) -> None:
         """Go on under other options, with the same queue; the worker does not run."""

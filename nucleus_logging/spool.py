@@ -39,6 +39,8 @@ _FULL_AGAIN = 1.0
 #: Seconds between looks whether somebody has deleted a segment.
 _LOST_AGAIN = 0.1
 _PATIENCE = 1000
+#: Seconds until the next look at what waits for a caller that is writing at the moment.
+_WRITING = 0.005
 
 
 class Spool(Carrying):
@@ -71,7 +73,10 @@ class Spool(Carrying):
         self._unstored: deque[Event] = deque()
         self._store_at: float | None = None
         self._lost_at = 0.0
+        # What has been read back, and what waits for that: in memory, and not `Delivery`'s yet.
         self._returning: list[Event] = []
+        self._returning_bytes = 0
+        self._now = 0.0
         self._begun: set[str] = set()
 
     # What follows is the worker's.
@@ -92,7 +97,11 @@ class Spool(Carrying):
         return any(segment.unread or segment.carried for segment in self.journal.segments)
 
     def low(self) -> int | None:
-        """Return the least number of this process's events on disk alone; None without one."""
+        """Return the least number of what `Delivery` has not got yet, on disk alone or not.
+
+        Returns:
+            None without one.
+        """
         lows = [event.number for event in self._returning[:1]]
         on_disk = self.journal.backlog()
         if on_disk is not None:
@@ -101,52 +110,80 @@ class Spool(Carrying):
         return min([*lows, *list(self.bounds)], default=None)
 
     def admit(
-        self, events: list[Event], now: float, left: Callable[[], int | None] = lambda: None
+        self,
+        events: list[Event],
+        now: float,
+        left: Callable[[], int | None] = lambda: None,
+        carried: int | None = None,
     ) -> None:
         """Take events up that have come out of the buffer.
 
-        Those that were on disk alone and have been read back are merged in by their numbers.
+        Those that have been read back, or had to wait for others, are merged in by their numbers.
 
         Args:
             events: the oldest that it held.
             now: monotonic seconds.
             left: tells the least number of what is still there, None when that was all.
+            carried: the least number of what a caller may still have had in his hands then.
         """
         journal, delivery = self.journal, self._delivery
-        # Who is carrying now will be done by the time that he is not seen here, and not before.
-        carried = min(list(self.bounds), default=None)
-        on_disk = journal.backlog()
-        if carried is not None:
-            on_disk = carried if on_disk is None else min(on_disk, carried)
+        self._now = now
+        lows = (journal.backlog(), carried)
+        before = min((low for low in lows if low is not None), default=None)
         returning = self._returning
         size = sum([event.size for event in events])
-        if on_disk is None and not returning and delivery.has_room(size, len(events)):
+        if before is None and not returning and delivery.has_room(size, len(events)):
             for event in events:
                 self.keep(event, now)
             return
         behind = left()
         if behind is not None:
             # An error that has been read back may still be there as well, behind others.
-            on_disk = behind if on_disk is None else min(on_disk, behind)
+            before = behind if before is None else min(before, behind)
         back = set(returning)
-        if returning or on_disk is not None:
+        if returning:
             events = sorted([*returning, *events], key=BY_NUMBER)
             events = [event for event in events if not event.gone]
+        elif before is not None:
+            events = sorted(events, key=BY_NUMBER)
         kept = 0
         for event in events:
-            fits = on_disk is None or event.number < on_disk
+            fits = before is None or event.number < before
             if not (
                 fits and (delivery.has_room(event.size) or journal.broken or event.kind == INIT)
             ):
                 break
-            self.keep(event, now, returned=event in back)
+            self.keep(event, now, again=event in back)
             kept += 1
         # From here on nothing may overtake.
-        rest = events[kept:]
-        self._returning = [event for event in rest if event in back]
-        spilled = [event for event in rest if event not in back]
+        self._wait(events[kept:], back, now)
+
+    def _wait(self, events: list[Event], back: set[Event], now: float) -> None:
+        """Let events wait for others, on disk alone when memory has no room for them."""
+        waiting = [event for event in events if event in back]
+        self._returning_bytes = sum([event.size for event in waiting])
+        spilled: list[Event] = []
+        if len(waiting) < len(events):
+            for event in events:
+                if event in back:
+                    continue
+                if spilled or not self._delivery.has_room(
+                    self._returning_bytes + event.size, len(waiting) + 1
+                ):
+                    spilled.append(event)
+                    continue
+                waiting.append(event)
+                self._returning_bytes += event.size
+                self._store_soon(event, now)
+            waiting.sort(key=BY_NUMBER)
+        self._returning = waiting
         if spilled:
             self._spill(spilled, now)
+
+    def _may_stay(self, events: list[Event]) -> bool:
+        kept = [item for item in list(self.kept) if isinstance(item, Event)]
+        size = self._returning_bytes + sum([event.size for event in (*kept, *events)])
+        return self._delivery.has_room(size, len(self._returning) + len(kept) + len(events))
 
     def _spill(self, events: list[Event], now: float) -> None:
         # With `block` no more was taken up than nearly fits, and callers wait for the rest.
@@ -165,9 +202,20 @@ class Spool(Carrying):
             for event in events:
                 self.keep(event, now)
 
-    def keep(self, event: Event, now: float, returned: bool = False) -> None:
-        """Put an event into memory, to be stored unless it is acknowledged soon."""
-        self._delivery.put(event, now, returned=returned)
+    def keep(self, event: Event, now: float, again: bool = False) -> None:
+        """Put an event into memory, to be stored unless it is acknowledged soon.
+
+        Args:
+            event: the event.
+            now: monotonic seconds.
+            again: it had to wait for others, or has been read back.
+        """
+        read = again and event.segment is not None and event.segment.read
+        self._delivery.put(event, now, returned=read)
+        if not again:
+            self._store_soon(event, now)
+
+    def _store_soon(self, event: Event, now: float) -> None:
         if event.segment is None and not event.gone:
             self._unstored.append(event)
             if self._store_at is None:
@@ -224,7 +272,7 @@ class Spool(Carrying):
                 time.sleep(0.001)
         for event in events:
             event.segment = None
-        self._returning = []
+        self._returning, self._returning_bytes = [], 0
         self.adoption.let_go()
         journal.clear()
         return sorted(events, key=BY_NUMBER)
@@ -243,6 +291,7 @@ class Spool(Carrying):
             loaded = [event for event in loaded if not self._doubled(event)]
             loaded += self._missing_init(loaded)
             self._returning = sorted([*self._returning, *loaded], key=BY_NUMBER)
+            self._returning_bytes += sum([event.size for event in loaded])
         self.adoption.feed(now)
 
     def _missing_init(self, loaded: list[Event]) -> list[Event]:
@@ -341,5 +390,10 @@ class Spool(Carrying):
         if orphans:
             times.append(self.adoption.look_at)
         if self._returning and self._delivery.has_room(self._returning[0].size):
-            times.append(0.0)  # nobody rings for what has been read back
+            # Nobody rings for what waits for nothing, or for a caller that is just writing.
+            low = self.journal.backlog()
+            if low is None or self._returning[0].number < low:
+                times.append(self._now + (_WRITING if self.bounds else 0.0))
+            elif any(segment.users for segment in self.journal.segments):
+                times.append(self._now + _WRITING)
         return min((moment for moment in times if moment is not None), default=None)

@@ -212,7 +212,7 @@ class Uptake:
         for reason, number in self._volume.taken():
             delivery.count_dropped(reason, number)
         if spool is not None:
-            spool.admit(events, now, self.low)
+            spool.admit(events, now, self.low, buffer.behind)
         else:
             for event in events:
                 delivery.put(event, now)

@@ -6,10 +6,10 @@ import select
 import signal
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from itertools import count
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -469,6 +469,24 @@ class TestHelp:
         assert len(carried) == 2
         late.crossed(10.2)
         assert carried[2:] == [[200]]
+
+    @pytest.mark.parametrize("finishes", [True, False])
+    def test_while_the_worker_takes_it(self, finishes: bool) -> None:
+        """What a caller has in his hands then is taken as well, or known to be missing."""
+
+        class Captures(deque[Any]):
+            def popleft(self) -> Any:
+                item = super().popleft()
+                if not self and finishes:  # the caller is through now, and not earlier
+                    late.spared.append(capture(1))  # type: ignore[arg-type]
+                    late.carrying.remove(1)
+                return item
+
+        late, _ = self.waiting(0)
+        late.captures = Captures(map(capture, (2, 3)))
+        late.carrying.append(1)
+        assert take(late) == ([1, 2, 3] if finishes else [2, 3])
+        assert late.behind == (None if finishes else 1)
 
     def test_a_journal_that_fails(self) -> None:
         """What could not be carried waits in its order, and nobody tries that again."""

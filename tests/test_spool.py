@@ -17,6 +17,8 @@ from nucleus_logging.buffer import Buffer
 from nucleus_logging.client import Client
 from nucleus_logging.delivery import Delivery
 from nucleus_logging.diagnostics import Diagnostics
+from nucleus_logging.events import BY_NUMBER, Event
+from nucleus_logging.journal import Journal
 from nucleus_logging.spool import STORE_AFTER, Spool
 from nucleus_logging.uptake import Uptake
 from nucleus_logging.volume import Volume
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nucleus_logging.collector import Collector
-    from nucleus_logging.events import Event
 
 
 @pytest.fixture
@@ -43,10 +44,11 @@ class Queue:
 
     Args:
         folder: of the journal.
+        stays: what callers carry stays in memory as well, where that has room.
         given: options.
     """
 
-    def __init__(self, folder: Path, **given: object) -> None:
+    def __init__(self, folder: Path, stays: bool = False, **given: object) -> None:
         resolved = options(**given)
         self.maker = Maker()
         self.maker.session.opened = True
@@ -55,6 +57,8 @@ class Queue:
         self.spool = Spool(
             resolved, self.maker.encoder, self.delivery, self.journal, lambda: self.maker.session
         )
+        if not stays:
+            self.spool._may_stay = lambda events: False  # type: ignore[method-assign]
         self.volume = Volume(resolved, Diagnostics(False), lambda: self.now, Random().random)
         self.now = 100.0
         self.admission = 0
@@ -64,10 +68,21 @@ class Queue:
         """Take up what callers have put into the buffer, and do what is due."""
         self.now += seconds
         self.admission += 1
-        self.spool.admit(events or [], self.now)
+        carried = min(self.spool.bounds, default=None)
+        events = sorted([*(events or []), *self.kept()], key=BY_NUMBER)
+        self.spool.admit(events, self.now, carried=carried)
         self.spool.store(self.now)
         self.spool.feed(self.now)
         self.spool.tidy(self.now, self.admission)
+
+    def kept(self) -> list[Event]:
+        """Take what callers have left in memory, as the worker does."""
+        kept = [item for item in self.spool.kept if isinstance(item, Event)]
+        self.spool.kept.clear()
+        for event in kept:
+            assert event.segment is not None
+            event.segment.held += 1
+        return kept
 
     def deliver(self) -> None:
         """Send and acknowledge until nothing waits, turn by turn."""
@@ -85,7 +100,8 @@ class Queue:
             self.turn(seconds=1.0)
 
     def waiting(self) -> int:
-        return self.delivery.waiting + self.delivery.adopted_waiting + self.spool.waiting()
+        waiting = self.delivery.waiting + self.delivery.adopted_waiting + self.spool.waiting()
+        return waiting + len(self.spool.kept)
 
     def counted(self) -> int:
         """All that is known of: waiting, acknowledged, dropped."""
@@ -97,9 +113,9 @@ class Queue:
 
 
 @contextmanager
-def queue(folder: Path, **given: object) -> Iterator[Queue]:
+def queue(folder: Path, stays: bool = False, **given: object) -> Iterator[Queue]:
     """A queue that is ended in the end."""
-    one = Queue(folder, **given)
+    one = Queue(folder, stays, **given)
     try:
         yield one
     finally:
@@ -139,10 +155,11 @@ def test_what_is_acknowledged_at_once_never_touches_the_disk(tmp_path: Path) -> 
         assert one.journal.size > 0
 
 
-@pytest.mark.parametrize("size", [1, 7, 50])
-def test_memory_and_disk_keep_the_order(tmp_path: Path, size: int) -> None:
+@pytest.mark.parametrize("stays", [False, True])
+@pytest.mark.parametrize("size", [1, 7, 50, 170])
+def test_memory_and_disk_keep_the_order(tmp_path: Path, size: int, stays: bool) -> None:
     """Whatever fits into memory, events leave in the order of their numbers, each once."""
-    with queue(tmp_path, queue_size=size, spool_limit=1024 * 1024) as one:
+    with queue(tmp_path, stays, queue_size=size, spool_limit=1024 * 1024) as one:
         events = one.maker.events(400, size=300)
         for start in range(0, 400, 40):
             # Callers carry the newest; the worker takes up the older ones later.
@@ -179,10 +196,72 @@ def test_nothing_overtakes_what_is_being_carried(tmp_path: Path) -> None:
         assert one.sent == ids(events)
 
 
+def test_what_callers_carry_is_not_read_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While memory has room for it, it is on the disk for safety only, and is sent from memory."""
+    monkeypatch.setattr(Journal, "read_back", None)
+    with queue(tmp_path, stays=True, queue_size=50) as one:
+        events = one.maker.events(50)
+        carry(one, events[:20])
+        one.turn(events[20:])
+        assert list(one.delivery.live) == ids(events)
+        segment = one.journal.active
+        assert segment is not None
+        assert [each.id for each in segment.scan().waiting()] == ids(events[:20])
+        one.deliver()
+        assert one.sent == ids(events)
+        assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("given", [{"queue_size": 10}, {"queue_bytes": 65536}])
+def test_memory_has_room_for_so_much(tmp_path: Path, given: dict[str, object]) -> None:
+    """What callers carry, what waits for it and what is to be sent do not exceed it together."""
+    with queue(tmp_path, stays=True, **given) as one:
+        events = [one.maker.event(text="x" * 6000) for _ in range(30)]
+        one.spool.bounds.append(events[2].number)
+        one.turn([*events[:2], *events[5:9]])
+        assert list(one.delivery.live) == ids(events[:2])
+        assert ids(one.spool._returning) == ids(events[5:9])
+        carry(one, events[2:5])
+        assert len(one.spool.kept) == 3
+        carry(one, events[9:11])
+        assert len(one.spool.kept) == 3, "for these, there is no room any more"
+        one.spool.bounds.clear()
+        one.spool.admit([*one.kept(), *events[11:]], one.now)
+        assert len(one.delivery.live) + len(one.spool._returning) <= 10
+        assert one.delivery.bytes + one.spool._returning_bytes <= 65536
+        one.deliver()
+        assert one.sent == ids(events)
+
+
+def test_what_waits_for_a_caller_is_stored_meanwhile(tmp_path: Path) -> None:
+    """It may not go before what he has in his hands; and it waits no longer for the disk."""
+    with queue(tmp_path, stays=True) as one:
+        events = one.maker.events(9)
+        one.spool.bounds.append(events[0].number)
+        one.turn(events[3:])
+        assert not one.delivery.live
+        assert one.spool.low() == events[0].number
+        wake = one.spool.next()
+        assert wake is not None
+        assert one.now < wake < one.now + 0.2
+        one.turn(seconds=STORE_AFTER)
+        segment = one.journal.active
+        assert segment is not None
+        assert [each.id for each in segment.scan().waiting()] == ids(events[3:])
+        carry(one, events[:3])
+        one.spool.bounds.clear()
+        one.deliver()
+        assert one.sent == ids(events)
+        assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("stays", [False, True])
 @pytest.mark.parametrize("elsewhere", [True, False])
-def test_an_error_that_is_carried_as_well(tmp_path: Path, elsewhere: bool) -> None:
+def test_an_error_that_is_carried_as_well(tmp_path: Path, elsewhere: bool, stays: bool) -> None:
     """One that its caller has written, and that then found memory full, is read back once."""
-    with queue(tmp_path, queue_size=4) as one:
+    with queue(tmp_path, stays, queue_size=20 if stays else 4) as one:
         one.maker.session.safe = True
         first = one.maker.events(6)
         one.turn(first)  # two of them are on disk alone, in the segment that the errors are in
