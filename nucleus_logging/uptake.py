@@ -37,8 +37,9 @@ _BETWEEN_ERRORS = 0.005
 _LATE = 0.04
 _LAG = 0.01
 #: How much is taken up in one turn then: what is in the worker's hands may have to wait there for
-#: the interpreter, and nobody can help.
+#: the interpreter, and nobody can help. And otherwise: what was sent is acknowledged meanwhile.
 _AT_ONCE = 200
+_IN_A_TURN = 1000
 #: How many captures of several threads that fill the memory are encoded in a row, and
 #: seconds of the pause after them. The interpreter goes round fairly between two threads; a third
 #: one that never rests, as the worker then, makes others wait now and then for 0.1 s.
@@ -184,7 +185,7 @@ class Uptake:
         buffer, delivery = self._buffer, self._delivery
         most = waiting = len(buffer.captures)
         if not ending:
-            most = min(most, self._admissible(spool), _AT_ONCE if late else most)
+            most = min(most, self._admissible(spool), _AT_ONCE if late else _IN_A_TURN)
         if most:
             self._about_to_take(list(buffer.captures)[:most])
         items = buffer.taken(most)
