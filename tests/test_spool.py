@@ -569,6 +569,18 @@ def test_a_full_journal_gets_nothing_from_memory(tmp_path: Path) -> None:
         assert one.delivery.held == 3
 
 
+def test_a_segment_comes_back_when_it_is_needed(tmp_path: Path) -> None:
+    """All of it comes into memory at once: not before what is there will soon be gone."""
+    with queue(tmp_path, batch_size=5, max_in_flight=5) as one:
+        one.turn(one.maker.events(11))
+        one.journal.spill(one.maker.events(20))
+        one.turn()
+        assert one.spool.waiting() == one.journal.unread() == 20
+        assert len(one.delivery.next_batch(one.now)) == 5
+        one.turn()
+        assert one.journal.unread() == 0
+
+
 def test_a_deleted_file_is_forgotten(tmp_path: Path) -> None:
     """What it held is stored again, and its descriptor is not kept."""
     with queue(tmp_path / "spool") as one:
