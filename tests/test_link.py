@@ -347,6 +347,19 @@ class TestDecisions:
         assert one._patience(6.0) == 0.0
         one.connection = None
 
+    def test_back_to_websockets(self, one: Link) -> None:
+        """Whoever has something to send by HTTP wakes up when it is time to try them again."""
+        for _ in range(2):
+            one.routes.current(0.0)
+            one.routes.refused(0.0)
+        one._attempt = peer = Peer()
+        peer.transport = one.routes.current(0.0)[0]
+        assert one.settle(0.0)
+        assert one.next(1.0, waiting=True, in_flight=False, beating=False) == 30.0
+        assert one.next(1.0, waiting=True, in_flight=True, beating=False) is None
+        assert one.returning(30.0)
+        one.lose(0.0)
+
     def test_another_way_out(self, one: Link) -> None:
         """Other options have a network of their own, with their proxy and certificates."""
         before = one._made_network()
