@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socket
 import subprocess
 import threading
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from tests.collector.test_live import listening
 from tests.collector.wire import Serving, connected, event, frame, ids_of, request
 from tests.running import free_port, needs
 from tests.servers import nats
+from tests.servers.tcpproxy import TcpProxy
 from tests.tools import refused_without, wait_until
 
 if TYPE_CHECKING:
@@ -279,6 +281,31 @@ class TestTaking:
             mine = dict.fromkeys(one for one in found if one.startswith(device))
             assert list(mine) == acknowledged[device]
             assert len(mine) == sent[device]
+
+    @pytest.mark.engines
+    @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="not of this system")
+    def test_a_node_that_is_cut_off(self, stream: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is left for another one, however much it has still to be sent; nothing is lost."""
+        patience = "nucleus_logging.collector.stream.publisher._ACK_SECONDS"
+        monkeypatch.setattr(patience, nats.ELECTION)
+        with TcpProxy("127.0.0.1", int(stream.nodes[0].port)) as proxy:
+            url = f"nats://127.0.0.1:{proxy.port}"
+            settings = Settings(db=None, stream=url, port=0)
+            with Collector(settings=settings) as collector, connected(collector.url) as client:
+                client.settimeout(nats.ELECTION)
+                client.send(frame(event(0)))
+                assert ids_of(client.recv()) == ["id0"]
+                proxy.refuse(True)
+                proxy.to_server.blackhole()
+                proxy.to_client.blackhole()
+                # More than what is between them holds.
+                for number in range(1, 31):
+                    client.send(frame(event(number, payload={"text": "x" * 900_000})))
+                for number in range(1, 31):
+                    assert ids_of(client.recv()) == [f"id{number}"]
+        assert list(dict.fromkeys(one.id for one in stored(stream))) == [
+            f"id{number}" for number in range(31)
+        ]
 
 
 class TestReading:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import sys
 import time
 from contextlib import suppress
@@ -43,6 +44,7 @@ _ASIDE_MEGABYTES = 256
 _HEADER_BYTES = 2000
 _CONNECT_SECONDS = 5.0
 _AGAIN_SECONDS = 0.2
+_DEAF_SECONDS = 3.0  # that a server may let bytes lie
 _REQUEST_SECONDS = 2.5
 _SETTLE_SECONDS = 15.0  # that a cluster which has just started may take to have a leader
 _OFF_SECONDS = 2.0  # where the server says that it has no JetStream itself: another one may
@@ -68,11 +70,18 @@ class Lag(NamedTuple):
 
 
 class _Client(Client):
-    """The client, but that it tells its secrets to no server in the clear that was to speak TLS."""
+    """The client, but that it tells its secrets to no server in the clear that was to speak TLS.
+
+    And that it leaves one that is cut off: closing its connection waits until it has taken what is
+    left for it, and so do the pings that would tell, once that is much.
+    """
 
     def _connect_command(self) -> bytes:
         if self.options.get("tls") and not self._server_info.get("tls_required"):
             raise Error("it does not speak TLS")
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+            mine = getattr(self._transport, "_io_writer").get_extra_info("socket")  # noqa: B009
+            mine.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(_DEAF_SECONDS * 1000))
         return super()._connect_command()
 
 
@@ -341,6 +350,9 @@ class Nats:
         self._refused = self._refused or isinstance(error, AuthorizationError)
 
     async def _on_disconnected(self) -> None:
+        # What was left for the old connection would go over the new one, before what was lost on
+        # the old one; whoever waits for an answer sends it again, in its order.
+        self._client._pending, self._client._pending_data_size = [], 0
         if self._on_lost is not None:
             self._on_lost()
 
