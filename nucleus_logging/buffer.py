@@ -110,8 +110,8 @@ class Buffer:
             self.captures.extend((item, *(None,) * fillers))
         if len(self.captures) >= self.mark:
             try:
-                # Whoever logs an error calls the worker himself.
-                if not _is_error(item) or len(self.captures) > self._room():
+                # Whoever logs an error calls the worker himself; 0 if there is none to be called.
+                if not (self.mark and _is_error(item)) or len(self.captures) > self._room():
                     self.crossed()
             except RecursionError:
                 return  # it is queued all the same, and the next one will cross the mark as well

@@ -58,21 +58,29 @@ class TestLife:
             assert [one.close_code for one in server.connections] == [1000] * 3
             assert [event["event"] for _, event in server.events] == ["init", "e0", "e1", "e2"]
 
+    @pytest.mark.parametrize("kind", ["event", "error"])
     @pytest.mark.parametrize("moment", ["stopping", "ending"])
-    def test_what_comes_in_its_last_moment(self, moment: str) -> None:
+    def test_what_comes_in_its_last_moment(self, moment: str, kind: str) -> None:
         """A record logged while the thread ends leaves the next one able to start another."""
+
+        def log(name: str) -> None:
+            if kind == "event":
+                client.track(name)
+            else:
+                client.track_error(ValueError(name), name)
+
         with FaultyServer() as server:
             client = client_of(server)
             worker = client._machine.worker
             if moment == "stopping":  # the thread has ended, and who ends it has not noticed yet
                 worker._stopping = True
-                client.track("one")
+                log("one")
                 worker._stopping = False
             else:
                 with worker._running:
-                    client.track("one")
+                    log("one")
             assert not worker.alive
-            client.track("two")
+            log("two")
             server.wait_for(lambda s: len(s.events) == 3)
 
     def test_close_while_connecting(self) -> None:
