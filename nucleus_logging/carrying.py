@@ -17,6 +17,7 @@ from nucleus_logging.lines import closing_line
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from nucleus_logging.delivery import Delivery
     from nucleus_logging.events import Capture, Encoder
     from nucleus_logging.journal import Journal
     from nucleus_logging.segment import Segment
@@ -101,6 +102,13 @@ class Carrying:
         for event in events:
             event.segment = segment
         self.kept.extend(events)
+
+    def count(self, delivery: Delivery) -> int:
+        """Count what callers have dropped; return how many that is news of."""
+        overfull, unfit = self._overfull.take(), self._unfit.take()
+        delivery.count_dropped("spool_full", overfull)
+        delivery.count_dropped("invalid", unfit)
+        return overfull + unfit
 
     def _may_stay(self, events: list[Event]) -> bool:
         """Tell whether memory has room for events beside what it holds."""

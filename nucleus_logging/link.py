@@ -312,6 +312,11 @@ class Link:
         """Tell whether it is time for a heartbeat."""
         return self._pulse is not None and self._pulse.due(now)
 
+    @property
+    def listening(self) -> bool:
+        """Whether a heartbeat went out, and nothing has come back yet."""
+        return self._pulse is not None and self._pulse.awaiting
+
     def deaf(self, now: float) -> bool:
         """Tell whether a heartbeat went out and nothing came back; the connection is gone then."""
         pulse = self._pulse
@@ -324,17 +329,15 @@ class Link:
             self.lose(now)
         return lost
 
-    def idle(self, now: float) -> bool:
+    def idle(self, now: float) -> None:
         """Close a connection that nobody has used for a minute and no heartbeat keeps open.
 
-        To be asked when nothing waits and nothing is in flight; tells whether it was closed.
+        To be asked when nothing waits and nothing is in flight.
         """
         at = None if self._pulse is None else self._pulse.idle_at()
-        if at is None or now < at:
-            return False
-        self._diagnostics.say("connection closed: nothing to send")
-        self.hang_up()
-        return True
+        if at is not None and now >= at:
+            self._diagnostics.say("connection closed: nothing to send")
+            self.hang_up()
 
     def returning(self, now: float) -> bool:
         """Tell whether it is time to leave HTTP and try the WebSocket paths again."""

@@ -48,6 +48,11 @@ class Pulse:
         self._expected_at: float | None = None
         self._heard = 0
 
+    @property
+    def awaiting(self) -> bool:
+        """Whether something must come back."""
+        return self._expected_at is not None
+
     def due(self, now: float) -> bool:
         """Tell whether nothing has been sent for the interval, or nearly so."""
         return self._interval > 0 and now >= self.sent_at + self._interval * (1.0 - _EARLY)

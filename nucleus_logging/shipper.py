@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from nucleus_logging.events import frame, parse_answer
 from nucleus_logging.notices import Notices
+from nucleus_logging.resting import Resting
 from nucleus_logging.segment import close_inherited
 from nucleus_logging.uptake import Uptake
 from nucleus_logging.waiters import Waiter, Waiters
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from nucleus_logging.volume import Volume
 
 
-class Shipper:
+class Shipper(Resting):
     """The turns. Times are monotonic seconds.
 
     Args:
@@ -88,6 +89,7 @@ class Shipper:
         self._moves = 0
         self._leaving = False
         self._soon = False
+        self._resting = False
         self._waiters = Waiters()
         self._notices = Notices()
 
@@ -198,10 +200,20 @@ class Shipper:
         dozing = self._soon and self.delivery.waiting > 0 if spool is None else spool.dozing
         return self._uptake.mark(self.options.batch_size if dozing else None)
 
-    def turn(self, now: float) -> float | None:
-        """Do all that is due; return when the next turn is, None for when something happens."""
-        with self._moving():
-            return self._turn(now)
+    def turn(self, now: float, called: bool = True, heard: bool = True) -> float | None:
+        """Do all that is due; return when the next turn is, None for when something happens.
+
+        Args:
+            now: monotonic seconds.
+            called: somebody may have rung; False for whoever has only slept.
+            heard: the connection may have something to read.
+        """
+        self._moves += 1
+        try:
+            wake_at = self._rest(now, heard) if self._resting and not called else None
+            return self._turn(now) if wake_at is None else wake_at
+        finally:
+            self._moves += 1
 
     def _turn(self, now: float) -> float | None:
         if self._waiters.notice():
@@ -230,6 +242,7 @@ class Shipper:
         again = self._leaving or self._uptake.resumes(self.spool)
         wake_at = now if again else self._next(now)
         self._soon = wake_at is not None and wake_at <= now + self.options.flush_interval
+        self._resting = not again and self._at_rest()
         return wake_at
 
     def _receive(self, now: float) -> None:
@@ -299,11 +312,7 @@ class Shipper:
             if not messages:
                 break
             link.send(messages, now)
-        session = self._beating()
-        if session is not None and link.beat_due(now):
-            link.beat(self._encoder.facts.heartbeat(session, self._user()), now)
-        if not (delivery.waiting or delivery.adopted_waiting or delivery.in_flight):
-            link.idle(now)
+        self._keep_alive(now)
 
     def _messages(self, now: float) -> list[bytes]:
         """Return what goes out at once: each write may cost the worker its turn on a busy CPU."""
@@ -316,13 +325,6 @@ class Shipper:
             messages.append(frame(events))
             room -= len(messages[-1])
         return messages
-
-    def _beating(self) -> Session | None:
-        """Return the session to send heartbeats for; None while its init or others are to go."""
-        session, delivery = self._session(), self.delivery
-        if session is None or not session.opened or delivery.waiting or delivery.adopted_waiting:
-            return None
-        return session if self.link.ready() else None
 
     def _may_tell(self) -> bool:
         """Tell whether to speak of drops: in an outage that waits, to be about all of them."""

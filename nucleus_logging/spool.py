@@ -338,8 +338,7 @@ class Spool(Carrying):
     def tidy(self, now: float, admission: int) -> bool:
         """Adopt, trim, roll and delete; tell whether another turn should follow at once."""
         delivery, journal = self._delivery, self.journal
-        delivery.count_dropped("spool_full", self._overfull.take())
-        delivery.count_dropped("invalid", self._unfit.take())
+        self.count(delivery)
         more = self.adoption.look(now)
         if now >= self._lost_at:
             self._lost_at = now + _LOST_AGAIN

@@ -195,7 +195,6 @@ class Uptake:
             self.times += 1
             self._last = now
             buffer.emptied(now)
-        delivery.count_dropped("queue_full", buffer.dropped.take())
         events: list[Event] = []
         crowded = not ending and waiting >= buffer.limit // 2 and _crowd(items)
         for number, item in enumerate(items, 1):
@@ -210,13 +209,19 @@ class Uptake:
                 delivery.count_dropped("invalid", 1)
                 self._diagnostics.say(f"an event cannot be encoded: {error!r}")
         self._fold(events, now, everything or ending, spool)
-        for reason, number in self._volume.taken():
-            delivery.count_dropped(reason, number)
+        self.count()
         if spool is not None:
             spool.admit(events, now, self.low, buffer.behind)
         else:
             for event in events:
                 delivery.put(event, now)
+
+    def count(self) -> int:
+        """Count what callers have dropped or held back; return how many that is news of."""
+        news = [("queue_full", self._buffer.dropped.take()), *self._volume.taken()]
+        for reason, number in news:
+            self._delivery.count_dropped(reason, number)
+        return sum(number for _, number in news)
 
     def _admissible(self, spool: Spool | None) -> int:
         """Return how much of the buffer may be taken up: all, unless callers are to wait."""

@@ -258,14 +258,15 @@ class Worker:
         watched: tuple[int, int] | None = None
         with selectors.DefaultSelector() as selector:
             selector.register(bell, selectors.EVENT_READ)
+            called = heard = True
             while not until() and not self._over(end):
-                wake_at = self._shipper.turn(self._clock())
+                wake_at = self._shipper.turn(self._clock(), called, heard)
                 if until():
                     return
                 watched = self._watch(selector, watched)
                 if end is not None:
                     wake_at = end if wake_at is None else min(wake_at, end)
-                self._sleep(selector, bell, wake_at)
+                called, heard = self._sleep(selector, bell, wake_at)
 
     def _watch(
         self, selector: selectors.BaseSelector, watched: tuple[int, int] | None
@@ -288,7 +289,10 @@ class Worker:
                 selector.register(*wanted)
         return wanted
 
-    def _sleep(self, selector: selectors.BaseSelector, bell: Bell, wake_at: float | None) -> None:
+    def _sleep(
+        self, selector: selectors.BaseSelector, bell: Bell, wake_at: float | None
+    ) -> tuple[bool, bool]:
+        """Sleep; tell whether the bell has rung, and whether the connection is ready."""
         buffer, shipper = self._buffer, self._shipper
         mark = shipper.mark()
         buffer.mark = mark
@@ -303,8 +307,10 @@ class Worker:
         ready = selector.select(timeout)
         buffer.awake()
         connection = self._link.connection
+        called = False
         for key, events in ready:
             if key.fileobj is bell:
+                called = True
                 if shipper.hurried:
                     # Errors come in rows, and each gives the interpreter away while it is written:
                     # whoever logs them would get it back only when the turn is done.
@@ -312,3 +318,4 @@ class Worker:
                 bell.quiet()
             elif connection is not None and events & selectors.EVENT_WRITE:
                 connection.on_writable()
+        return called, len(ready) > called

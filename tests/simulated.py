@@ -81,7 +81,7 @@ class World:
         self.open: list[Line] = []
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = count()
-        self._rung = False
+        self._rung = self.heard = False
         world = self
 
         class Attempt(_Attempt):
@@ -139,12 +139,13 @@ class World:
 
     def _due(self) -> bool:
         shipper = self.machine.shipper
-        return self._rung or shipper.awaited(shipper.mark())
+        return self._rung or self.heard or shipper.awaited(shipper.mark())
 
     def _turn(self) -> None:
-        self._rung = False
+        called, heard = self._rung, self.heard
+        self._rung = self.heard = False
         self.turns += 1
-        self._wake_at = self.machine.shipper.turn(self.now)
+        self._wake_at = self.machine.shipper.turn(self.now, called, heard)
         self.machine.shipper.buffer.mark = self.machine.shipper.mark()
 
     def settled(self) -> bool:
@@ -222,7 +223,7 @@ class Line:
 
     @property
     def has_more(self) -> bool:
-        return bool(self._arrived or self._failure)
+        return self._failure is not None
 
     def fileno(self) -> int:
         return -1
@@ -254,7 +255,7 @@ class Line:
         self.bytes_received += 1
         if answer is not None:
             self._arrived.append(answer)
-        self._world.ring()
+        self._world.heard = True
 
     def _stuck(self) -> bool:
         """Whether nothing gets through any more: after a loss nothing later may arrive either."""
@@ -287,6 +288,14 @@ class Line:
 
 class Poster(Line):
     """HTTP: one POST after another."""
+
+    @property
+    def has_more(self) -> bool:
+        return bool(self._arrived or self._failure)
+
+    def _answer(self, answer: bytes | None) -> None:
+        super()._answer(answer)
+        self._world.ring()
 
     def send(self, *messages: bytes) -> None:
         (message,) = messages

@@ -25,6 +25,7 @@ ROWS = (
     ("machine",),
     ("worker",),
     ("shipper",),
+    ("resting",),
     ("notices", "repeats", "uptake", "waiters"),
     ("link", "spool"),
     ("adoption", "carrying"),

@@ -143,10 +143,10 @@ class TestFailures:
             failures = iter([ZeroDivisionError("one"), MemoryError(), KeyError("three")])
             turn = shipper.turn
 
-            def failing(now: float) -> float | None:
+            def failing(now: float, *woken: bool) -> float | None:
                 for error in failures:
                     raise error
-                return turn(now)
+                return turn(now, *woken)
 
             monkeypatch.setattr(shipper, "turn", failing)
             for number in range(10):
@@ -162,7 +162,7 @@ class TestFailures:
             shipper = client._machine.shipper
             turns = []
 
-            def failing(now: float) -> float | None:
+            def failing(now: float, *_: bool) -> float | None:
                 turns.append(now)
                 raise ZeroDivisionError
 
@@ -192,7 +192,7 @@ class TestFailures:
             receive = client._machine.link.receive
             failures = iter([ValueError("unforeseen")])
 
-            def failing(now: float) -> list[bytes] | None:
+            def failing(now: float, *_: bool) -> list[bytes] | None:
                 for error in failures:
                     raise error
                 return receive(now)
@@ -288,10 +288,10 @@ class TestMemory:
             shipper = client._machine.shipper
             turn = shipper.turn
 
-            def slow(now: float) -> float | None:
+            def slow(now: float, *woken: bool) -> float | None:
                 in_turn.set()
                 may_go.wait(20_000 * MS)
-                return turn(now)
+                return turn(now, *woken)
 
             monkeypatch.setattr(shipper, "turn", slow)
             client.track("first")
