@@ -131,10 +131,10 @@ def test_killed_while_the_worker_cannot_work(collector: Collector, spool: Path) 
     code = """
 from nucleus_logging.shipper import Shipper
 turn, stuck = Shipper.turn, False
-def late(self, now):
+def late(self, now, *woken):
     while stuck:
         time.sleep(0.001)
-    return turn(self, now)
+    return turn(self, now, *woken)
 Shipper.turn = late
 logger = shipping()
 logger.info("first", extra={"n": 0})
