@@ -127,7 +127,6 @@ class Spool(Carrying):
             carried: the least number of what a caller may still have had in his hands then.
         """
         journal, delivery = self.journal, self._delivery
-        self._now = now
         lows = (journal.backlog(), carried)
         before = min((low for low in lows if low is not None), default=None)
         returning = self._returning
@@ -286,6 +285,7 @@ class Spool(Carrying):
 
     def feed(self, now: float) -> None:
         """Read back what memory has room for: own events first, adopted ones behind them."""
+        self._now = now
         if self._wants_more():
             loaded = self.journal.read_back(self._known())
             loaded = [event for event in loaded if not self._doubled(event)]
@@ -388,11 +388,11 @@ class Spool(Carrying):
         times = [self._store_at, self.journal.syncing.next(self.journal.segments)]
         if orphans:
             times.append(self.adoption.look_at)
-        if self._returning and self._delivery.has_room(self._returning[0].size):
-            # Nobody rings for what waits for nothing, or for a caller that is just writing.
+        # Nobody rings for what a caller is just writing, nor for what waits for nothing else.
+        if self.bounds or any(segment.users for segment in self.journal.segments):
+            times.append(self._now + _WRITING)
+        elif self._returning and self._delivery.has_room(self._returning[0].size):
             low = self.journal.backlog()
             if low is None or self._returning[0].number < low:
-                times.append(self._now + (_WRITING if self.bounds else 0.0))
-            elif any(segment.users for segment in self.journal.segments):
-                times.append(self._now + _WRITING)
+                times.append(0.0)
         return min((moment for moment in times if moment is not None), default=None)

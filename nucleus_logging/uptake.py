@@ -107,7 +107,8 @@ class Uptake:
 
     def awaited(self, mark: int) -> bool:
         """Tell whether there is something to take up that rings no bell."""
-        return len(self._buffer.captures) >= mark or (self.hurried and self._at is None)
+        silent = self.hurried or len(self._buffer.spared) > 0
+        return len(self._buffer.captures) >= mark or (silent and self._at is None)
 
     def mark(self, batch: int | None) -> int:
         """Return how many captures are worth waking up for.

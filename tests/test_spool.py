@@ -235,6 +235,18 @@ def test_memory_has_room_for_so_much(tmp_path: Path, given: dict[str, object]) -
         assert one.sent == ids(events)
 
 
+def test_a_look_at_who_is_carrying(tmp_path: Path) -> None:
+    """He rings no bell when he is through, so that the worker looks again in a moment."""
+    with queue(tmp_path, stays=True) as one:
+        one.turn()
+        before = one.spool.next()
+        assert before is None or before > one.now + 1.0
+        one.spool.bounds.append(1)
+        wake = one.spool.next()
+        assert wake is not None
+        assert one.now < wake < one.now + 0.1
+
+
 def test_what_waits_for_a_caller_is_stored_meanwhile(tmp_path: Path) -> None:
     """It may not go before what he has in his hands; and it waits no longer for the disk."""
     with queue(tmp_path, stays=True) as one:

@@ -71,6 +71,18 @@ class Taking:
         return [event.number for event in self.delivery.live.values()]
 
 
+def test_what_callers_have_stored_meanwhile() -> None:
+    """Nobody rings for it: the worker does not fall asleep before it has been taken up."""
+    taking = Taking()
+    taking.put(2)
+    taking.buffer.spared.append(taking.buffer.captures.popleft())  # type: ignore[arg-type]
+    mark = taking.uptake.mark(None)
+    assert taking.uptake.awaited(mark) is True
+    assert taking.uptake.due(0.0, at_once=False)
+    assert taking.take() == [2]
+    assert not taking.uptake.awaited(mark)
+
+
 class TestRoom:
     @pytest.mark.parametrize("overflow", ["drop_oldest", "drop_newest"])
     def test_all_of_it(self, overflow: str) -> None:
