@@ -4,8 +4,8 @@ The journal knows files, `Delivery` knows what is in memory; this module moves e
 the two and keeps the order in which they were logged. Its rules:
 
 - An event that has been in memory for `STORE_AFTER` without being acknowledged is stored.
-- What memory has no room for is on disk alone. While anything is, later events go there too,
-  and they come back by their numbers: a caller numbers an event before it lets go of it, so
+- What memory has no room for is on disk alone. Later events wait for it, in memory or there,
+  and all come back by their numbers: a caller numbers an event before it lets go of it, so
   when the worker has emptied the buffer, it has seen every smaller number of that thread.
 - Segments of processes that are gone are adopted; their events go behind all fresh ones.
 - When the journal passes ``spool_limit`` its oldest segments are given up, and counted.

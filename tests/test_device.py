@@ -131,7 +131,8 @@ class TestDeviceFacts:
         """On Linux facts and ids come without what takes memory for other systems' sake."""
         (tmp_path / "id").write_text("0123456789abcdef" * 2)
         code = (
-            "import sys; before = set(sys.modules); from nucleus_logging import device;"
+            # platform is small, but takes subprocess along up to 3.10.
+            "import platform, sys; before = set(sys.modules); from nucleus_logging import device;"
             f"device._MACHINE_ID_FILES = ({str(tmp_path / 'id')!r},);"
             "device.device_facts(); device.device_id('app'); device.state_directory();"
             "print({'psutil', 'machineid', 'platformdirs', 'locale', 'subprocess', 'pathlib',"

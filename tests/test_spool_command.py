@@ -106,7 +106,7 @@ def test_the_usual_place(
     assert f"{left} gone" in capsys.readouterr().out
     monkeypatch.delenv("NUCLEUS_SPOOL")
     state = os.environ["XDG_STATE_HOME"]
-    os.makedirs(f"{state}/nucleus-logging")
+    os.makedirs(f"{state}/nucleus-logging", exist_ok=True)  # an id may be kept there already
     os.rename(spool, f"{state}/nucleus-logging/spool")
     assert main(["spool"]) == 0
     assert f"{left} gone" in capsys.readouterr().out
