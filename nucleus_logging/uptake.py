@@ -10,7 +10,6 @@ A part of `nucleus_logging.shipper`; `hurry` is for any thread, the rest for the
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from nucleus_logging.events import BY_NUMBER, Event
@@ -40,11 +39,6 @@ _LAG = 0.01
 #: the interpreter, and nobody can help. And otherwise: what was sent is acknowledged meanwhile.
 _AT_ONCE = 200
 _IN_A_TURN = 1000
-#: How many captures of several threads that fill the memory are encoded in a row, and
-#: seconds of the pause after them. The interpreter goes round fairly between two threads; a third
-#: one that never rests, as the worker then, makes others wait now and then for 0.1 s.
-_IN_A_ROW = 64
-_PAUSE = 0.0002
 #: Bytes that an event may be expected to take on disk at most.
 _ON_DISK = 4096
 
@@ -197,12 +191,7 @@ class Uptake:
             self._last = now
             buffer.emptied(now)
         events: list[Event] = []
-        crowded = not ending and waiting >= buffer.limit // 2 and _crowd(items)
-        for number, item in enumerate(items, 1):
-            if crowded and number % _IN_A_ROW == 0:
-                time.sleep(_PAUSE)
-                if spool is not None:
-                    spool.journal.roll()
+        for item in items:
             try:
                 self._prepare(item, events, now, spool)
             except Exception as error:
@@ -281,11 +270,6 @@ class Uptake:
             events.append(first)
         if groups:
             events.sort(key=BY_NUMBER)
-
-
-def _crowd(items: list[Capture | Event]) -> bool:
-    """Tell whether several threads (or tasks) have logged them."""
-    return len({item[10] for item in items if not isinstance(item, Event)}) > 1
 
 
 def _here(group: list[Event]) -> list[Event]:

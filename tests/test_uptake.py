@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nucleus_logging import Client, uptake
+from nucleus_logging import Client
 from nucleus_logging.buffer import Buffer
 from nucleus_logging.delivery import Delivery
 from nucleus_logging.diagnostics import Diagnostics
@@ -56,12 +55,12 @@ class Taking:
             lambda items: None,
         )
 
-    def put(self, *numbers: int, threads: int = 1) -> None:
-        """Log events with these numbers, the threads taking turns."""
+    def put(self, *numbers: int) -> None:
+        """Log events with these numbers."""
         for number in numbers:
             capture = (
                 *(number, SESSION, 1_700_000_000.0, "event", "x", None, None, None, None, None),
-                number % threads,
+                None,
             )
             self.buffer.captures.append(capture)  # type: ignore[arg-type]
 
@@ -179,29 +178,6 @@ def client_of(server: FaultyServer, **options: Any) -> Client:
     """A client whose callers wait when memory is full."""
     given: dict[str, Any] = {"spool": False, "overflow": "block", "block_timeout": 60.0}
     return Client("shop", endpoint=server.url, **{**given, **options})
-
-
-class TestCrowd:
-    @pytest.mark.parametrize(
-        ("threads", "waiting", "pauses"), [(2, 200, 3), (1, 200, 0), (2, 90, 0)]
-    )
-    def test_worker_steps_back(
-        self, threads: int, waiting: int, pauses: int, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Where several threads fill the memory the worker rests now and then; else it does not."""
-        slept: list[float] = []
-        monkeypatch.setattr(uptake, "time", SimpleNamespace(sleep=slept.append))
-        taking = Taking(queue_size=200)
-        taking.put(*range(1, waiting + 1), threads=threads)
-        assert taking.take() == list(range(1, waiting + 1))
-        assert len(slept) == pauses
-
-    def test_no_rest_at_the_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A process that ends waits for no pauses."""
-        monkeypatch.setattr(uptake, "time", SimpleNamespace(sleep=pytest.fail))
-        taking = Taking(queue_size=100)
-        taking.put(*range(1, 101), threads=2)
-        assert len(taking.take(ending=True)) == 100
 
 
 class TestBlock:
