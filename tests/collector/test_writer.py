@@ -50,6 +50,14 @@ def store(tmp_path: Path) -> Iterator[Counting]:
         yield opened
 
 
+async def submit(writer: Writer, store: Counting) -> list[asyncio.Future[None]]:
+    """Hand over 50 rows, the first of which is in the database's hands before the others come."""
+    first = writer.commit(rows(0, 1))
+    while not store.groups:
+        await asyncio.sleep(0.001)
+    return [first, *(writer.commit(rows(number, number + 1)) for number in range(1, 50))]
+
+
 def test_what_arrives_meanwhile_is_one_group(store: Counting) -> None:
     """Messages that come while the database is busy share the next commit."""
     writer = Writer(store, Settings(db=store.path))
@@ -58,12 +66,9 @@ def test_what_arrives_meanwhile_is_one_group(store: Counting) -> None:
     async def run() -> None:
         with closing(sqlite3.connect(store.path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            first = writer.commit(rows(0, 1))
-            while not store.groups:
-                await asyncio.sleep(0.001)
-            rest = [writer.commit(rows(number, number + 1)) for number in range(1, 50)]
+            submitted = await submit(writer, store)
             other.execute("COMMIT")
-        await asyncio.gather(first, *rest)
+        await asyncio.gather(*submitted)
 
     asyncio.run(run())
     writer.stop()
@@ -79,16 +84,13 @@ def test_stop_commits_what_was_submitted(store: Counting) -> None:
     async def run() -> None:
         with closing(sqlite3.connect(store.path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            first = writer.commit(rows(0, 1))
-            while not store.groups:
-                await asyncio.sleep(0.001)
-            rest = [writer.commit(rows(number, number + 1)) for number in range(1, 50)]
+            submitted = await submit(writer, store)
             stopping = asyncio.get_running_loop().run_in_executor(None, writer.stop)
             while writer._queue.qsize() < 50:  # the end stands behind them all
                 await asyncio.sleep(0.001)
             other.execute("COMMIT")
         await stopping
-        await asyncio.wait_for(asyncio.gather(first, *rest), 30)
+        await asyncio.wait_for(asyncio.gather(*submitted), 30)
 
     asyncio.run(run())
     assert (store.groups, store.count()) == ([1, 49], 50)
