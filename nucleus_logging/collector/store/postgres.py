@@ -51,6 +51,7 @@ _CONNECT_SECONDS = 5.0
 _SECONDS = 60.0  # that a statement may take
 _DOUBTS = 20  # groups whose keys are looked for after one that held known ones
 _ALL = 1 << 40
+# Whole only under the lock that lets one group in at a time: it is read, then set.
 _RESERVE = "SELECT setval('events_seq', nextval('events_seq') + $1 - 1)"
 _SETTINGS = {
     "application_name": "nucleus-logging",
