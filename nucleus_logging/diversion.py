@@ -47,6 +47,9 @@ class Sink:
     def __iter__(self) -> Iterator[Item]:
         return iter(())
 
+    def __getitem__(self, at: int) -> Item:
+        raise IndexError(at)
+
     def append(self, item: Item) -> None:
         """Take a capture."""
         if item is None or isinstance(item, Event):

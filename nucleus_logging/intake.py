@@ -344,7 +344,7 @@ class Intake:
         number, _, created, kind, _, _, _, _, fields, user, place = capture
         place = place or self.place()
         if kind == "error":
-            before = self.trail.before(number, created, place, user, list(self.captures))
+            before = self.trail.before(number, created, place, user, self.captures)
             if before:
                 fields = fields or {}
                 # Behind all others, which a record has the other way round.

@@ -17,7 +17,12 @@ from nucleus_logging.naming import MAX_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import TypeAlias
+    from typing import Protocol, TypeAlias
+
+    class Waiting(Protocol):
+        """What can be looked at from its end on."""
+
+        def __getitem__(self, at: int, /) -> object: ...
 
     #: An asyncio task's name, a thread's ident, or nothing where that is not told.
     Place: TypeAlias = "str | int | None"
@@ -80,7 +85,7 @@ class Trail:
         created: float,
         place: Place,
         user: str | None,
-        waiting: Sequence[object],
+        waiting: Waiting,
     ) -> str:
         """Return what was logged before an error, a line for each: seconds, level, name.
 
@@ -88,12 +93,18 @@ class Trail:
             number: the error's.
             created: the error's wall clock, from which the lines count back.
             place, user: where it is and whose.
-            waiting: what the buffer holds, oldest first.
+            waiting: the buffer, oldest first; others may add to it and take from it meanwhile.
         """
         steps = self._steps(place)
         since, steps.since = steps.since, number
         found: dict[int, Step] = {}
-        for item in reversed(waiting[-_LOOKED_AT:]):
+        for back in range(1, _LOOKED_AT + 1):
+            # By its place, without a copy of what may be 10 000: what is added meanwhile has some
+            # of it seen twice; what is taken out was noted before, and is among the newest.
+            try:
+                item = waiting[-back]
+            except IndexError:
+                break
             # An error ends the search as well: a storm of them must not look at each other.
             if (item is not None and _number(item) <= since) or len(found) >= self.size:
                 break

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections import deque
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,8 @@ from nucleus_logging.trail import Trail
 from tests.shipped import stored
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from nucleus_logging.collector import Collector
 
 LOGGER = logging.getLogger("trail")
@@ -72,6 +75,25 @@ class TestTrail:
         trail.note([_capture(4)])
         assert trail.before(5, 105.0, 1, None, []) == "-1.000 info n4"
         assert trail.before(6, 106.0, 1, None, []) == ""
+
+    def test_no_copy_of_what_waits(self) -> None:
+        """However much waits, an error looks at what is behind the one before it, and no more."""
+
+        class Buffer(deque[object]):
+            looked_at = 0
+
+            def __getitem__(self, at: int) -> object:  # type: ignore[override]
+                self.looked_at += 1
+                return super().__getitem__(at)
+
+            def __iter__(self) -> Iterator[object]:
+                raise AssertionError("copied")
+
+        trail = Trail(20)
+        trail.before(9_998, 200.0, 1, None, [])
+        waiting = Buffer(_capture(number) for number in range(10_000))
+        assert trail.before(10_000, 10_100.0, 1, None, waiting) == "-1.000 info n9999"
+        assert waiting.looked_at == 2
 
     def test_users(self) -> None:
         """Records of another user in the same thread do not belong to it."""
