@@ -351,6 +351,8 @@ class Intake:
                 plain = capture[5] is not None
                 last = {"trail": before}
                 fields = {**last, **fields} if plain else {**fields, **last}
+            elif place == capture[10]:
+                return capture
         return (*capture[:8], fields, user, place)
 
     def _queue(self, capture: Capture, durable: bool) -> None:

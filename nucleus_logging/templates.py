@@ -78,18 +78,18 @@ class Templates:
                 if type(asked) is not str or not 0 < len(asked) <= MAX_NAME:
                     return None
                 name = asked
-        heads = self._errors if failed else self._heads
         try:
-            head, inner = heads[name], self._sources[level, source]  # type: ignore[index]
+            head = (self._errors if failed else self._heads)[name]
+            inner = self._sources[level, source]  # type: ignore[index]
         except (KeyError, TypeError):
-            learnt = self._learn(heads, kind, name, level, source)
+            learnt = self._learn(kind, name, level, source)
             if learnt is None:
                 return None
             head, inner = learnt
         if put:
             rest = self._cleaned(put)
             if rest:
-                inner = b"%b,%b" % (inner, members(rest))
+                inner += b"," + members(rest)
         return self._joined(head, number, date, session, user, inner)
 
     def whole(self, capture: Capture, date: int) -> bytes | None:
@@ -155,9 +155,8 @@ class Templates:
     ) -> bytes | None:
         who = b"%b," % members({"userId": user}) if user else b""
         core = b'%b%x","date":%d,"sessionId":%d,%b"payload":{%b}}' % (
-            *(head, number, date, session.id),
-            *(who, inner),
-        )
+            head, number, date, session.id, who, inner,
+        )  # fmt: skip
         return core if len(core) <= self._limits.max_event else None
 
     def _head(self, heads: dict[str, bytes], kind: str, name: str) -> bytes | None:
@@ -173,13 +172,13 @@ class Templates:
         return head
 
     def _learn(
-        self, heads: dict[str, bytes], kind: str, name: str, level: object, source: Source
+        self, kind: str, name: str, level: object, source: Source
     ) -> tuple[bytes, bytes] | None:
         """Make what is constant; None if it is not what it seems to be."""
         said = told(source)
         if type(level) is not str or type(said["logger"]) not in (str, type(None)):
             return None
-        head = self._head(heads, kind, name)
+        head = self._head(self._heads if kind == "event" else self._errors, kind, name)
         if head is None:
             return None
         if len(self._sources) >= _KEPT:
