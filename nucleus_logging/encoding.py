@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 from nucleus_logging.texts import shorten, shorten_middle, whole_characters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import TypeAlias
 
     from nucleus_logging.payload import Scalar
+
+    _Chunks: TypeAlias = "Callable[[object, int], Iterable[str]]"
 
 #: What is kept free for the fields beside the payload, in bytes.
 _ENVELOPE = 2048
@@ -87,12 +90,18 @@ def _whole(value: object) -> object:
 
 
 def _standard() -> Callable[[object], bytes]:
-    encode = json.JSONEncoder(
-        ensure_ascii=False, check_circular=False, separators=(",", ":")
-    ).encode
+    encoder = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"))
+    make: Callable[..., _Chunks] | None = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return lambda value: encoder.encode(value).encode()
+    # `encode` makes one of these for each value: half of what a small object costs.
+    chunks = make(
+        *(None, encoder.default, json.encoder.encode_basestring, None),
+        *(":", ",", False, False, True),
+    )
 
     def dumps(value: object) -> bytes:
-        return encode(value).encode()
+        return "".join(chunks(value, 0)).encode()
 
     return dumps
 

@@ -37,6 +37,14 @@ def test_compact_utf_8() -> None:
     assert dumps(value) == '{"a":"ä€😀\u2028\\"\\\\\\n","b":[1,2.5,true,null]}'.encode()
 
 
+def test_a_python_without_the_c_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The standard library's encoder is the same everywhere, but not as quick."""
+    value = {"a": 'ä€😀\u2028"\\\n', "b": [1, 2.5, True, None]}
+    quick = encoding._standard()(value)
+    monkeypatch.setattr(json.encoder, "c_make_encoder", None)
+    assert encoding._standard()(value) == quick
+
+
 def test_lone_surrogates_are_replaced() -> None:
     """Half of a character becomes the replacement character, a pair its character."""
     assert (
