@@ -83,7 +83,7 @@ class TestDelivered:
         done = ran(
             """
 def work(n):
-    time.sleep(0.05)
+    threading.main_thread().join()
     log.info("from a thread")
     if n % 2:
         sys.exit(1)
