@@ -28,6 +28,9 @@ __all__ = ["SCRUBBED", "Scrubber"]
 _REMEMBERED = 4096  # texts without secrets
 _JUDGED = 512
 _LONG = 128
+#: As lines of code end, and the marks below them; "" for an empty text.
+_CLOSED = ("", *")]}^~")
+_ANNOUNCING = ("bearer", "basic", "%3d", "%3a")
 
 
 class Scrubber:
@@ -121,7 +124,7 @@ class Scrubber:
             unsure.append(name)
             if len(text) > _LONG:
                 head, newline, last = text.rpartition("\n")
-                if newline and hash(head) in self.harmless:
+                if newline and hash(head) in self.harmless and _complete(head):
                     text = last
             looked_at.append(text)
         if not unsure:
@@ -153,8 +156,6 @@ class Scrubber:
         for value in values:
             if len(value) > _LONG and "\n" in value:
                 value = value[: value.rfind("\n")]
-                if value.rstrip().lower().endswith((":", "=", "bearer", "basic")):
-                    continue  # in the last line there may be a value to it
             self.harmless.add(hash(value))
 
     def _scrubbed(self, value: str) -> str:
@@ -177,6 +178,12 @@ class Scrubber:
         except Exception:
             return SCRUBBED
         return answer if type(answer) is str else SCRUBBED
+
+
+def _complete(head: str) -> bool:
+    """Tell whether what stands in the next line cannot be a value to what ends this text."""
+    ends = head[-6:].lower()
+    return (ends[-1:].isalnum() or ends[-1:] in _CLOSED) and not ends.endswith(_ANNOUNCING)
 
 
 def _home() -> str:

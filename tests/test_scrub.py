@@ -86,6 +86,22 @@ class TestOptions:
             Scrubber(patterns=["("])
 
 
+@pytest.mark.parametrize(
+    "before", ["password:", "token =  ", "use this bearer", 'pwd: "', "password%3D", "--password "]
+)
+@pytest.mark.parametrize("seen", ["text", "fields"])
+def test_a_secret_behind_a_short_text_that_came_before(before: str, seen: str) -> None:
+    """A text that is harmless by itself is not when a long value follows in the next line."""
+    scrubber = Scrubber()
+    if seen == "fields":
+        scrubber.fields({"message": before}, ["message"])
+    else:
+        getattr(scrubber, seen)(before)
+    fields: dict[str, str | int | float | bool] = {"message": before + "\n" + "hunter2" * 20}
+    scrubber.fields(fields, ["message"])
+    assert "hunter2" not in str(fields["message"])
+
+
 def test_the_users_directory_is_not_told(tmp_path: Path) -> None:
     """A path below the home directory, as in every traceback, does not show its owner."""
     home = tmp_path / "alice"
