@@ -129,7 +129,9 @@ class Templates:
                     return clean(put, self._limits, scrubber)
             elif kind is not bool:
                 return clean(put, self._limits, scrubber)
-        if texts and scrubber.fields(dict(put), texts):  # type: ignore[arg-type]
+        if not texts or (len(texts) == 1 and scrubber.passes(put[texts[0]])):  # type: ignore[arg-type]
+            return put  # type: ignore[return-value]
+        if scrubber.fields(dict(put), texts):  # type: ignore[arg-type]
             return clean(put, self._limits, scrubber)
         return put  # type: ignore[return-value]
 

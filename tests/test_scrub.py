@@ -89,7 +89,7 @@ class TestOptions:
 @pytest.mark.parametrize(
     "before", ["password:", "token =  ", "use this bearer", 'pwd: "', "password%3D", "--password "]
 )
-@pytest.mark.parametrize("seen", ["text", "fields"])
+@pytest.mark.parametrize("seen", ["text", "fields", "passes"])
 def test_a_secret_behind_a_short_text_that_came_before(before: str, seen: str) -> None:
     """A text that is harmless by itself is not when a long value follows in the next line."""
     scrubber = Scrubber()
@@ -100,6 +100,21 @@ def test_a_secret_behind_a_short_text_that_came_before(before: str, seen: str) -
     fields: dict[str, str | int | float | bool] = {"message": before + "\n" + "hunter2" * 20}
     scrubber.fields(fields, ["message"])
     assert "hunter2" not in str(fields["message"])
+
+
+def test_short_texts_pass() -> None:
+    """A text that passes is short, holds no secret, and is known from then on."""
+    scrubber = Scrubber()
+    home = os.path.expanduser("~/x.py")
+    for text in ("token=hunter2", f"in {home}", "x" * 200, "to https://a:b@c/"):
+        assert not scrubber.passes(text)
+        assert hash(text) not in scrubber.harmless
+    for number in range(10_000):
+        assert scrubber.passes(f"text {number}")
+    assert hash("text 9999") in scrubber.harmless
+    assert len(scrubber.harmless) < 5000
+    assert not Scrubber(patterns=["x"]).passes("text")
+    assert not Scrubber(callable=str.upper).passes("text")
 
 
 def test_the_users_directory_is_not_told(tmp_path: Path) -> None:
