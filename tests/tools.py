@@ -31,6 +31,17 @@ def wait_until(fact: Callable[[], object], timeout: float = 40_000 * MS) -> None
         time.sleep(5 * MS)
 
 
+def least(measure: Callable[[], float], bound: float, tries: int = 5) -> float:
+    """Measure until it is below a bound, and return the least that was measured.
+
+    A machine that stalls is late now and then, not always.
+    """
+    least = measure()
+    while least >= bound and tries > 1:
+        least, tries = min(least, measure()), tries - 1
+    return least
+
+
 def refused_without(module: str, *command: str) -> str:
     """Run a command of ours where a module cannot be imported: status 2, and what it says."""
     program = "import sys; sys.modules[sys.argv.pop(1)] = None; from nucleus_logging import cli"
