@@ -100,6 +100,7 @@ def test_a_desktop_application_sends_only_what_its_user_agreed_to(
     notes.agree.invoke()
     notes.text.insert("1.0", "hello")
     notes.save.invoke()
+    assert notes.nucleus.flush(30)
     """
     _desktop(collector, display, agreeing)
     withdrawing = """
@@ -127,6 +128,7 @@ def test_a_desktop_application_reports_failing_callbacks(
     notes.save.invoke()
     notes.text.insert("1.0", "hello")
     notes.save.invoke()
+    assert notes.nucleus.flush(30)
     """
     _desktop(collector, display, failing)
     error, saved = arrived(collector, lambda found: len(found) == 2)

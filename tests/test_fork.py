@@ -223,7 +223,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     pid = os.fork()
 if not pid:
-    faulthandler.dump_traceback_later(10, exit=True)
+    faulthandler.dump_traceback_later(40, exit=True)
     client().stats()
     os._exit(0)
 assert os.waitpid(pid, 0)[1] == 0

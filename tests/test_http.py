@@ -254,7 +254,7 @@ class TestPost:
             start = time.monotonic()
             with pytest.raises(ConnectionLost, match="in time"):
                 connection.post(BATCH, Deadline(200 * MS), abort)
-            assert time.monotonic() - start < 5
+            assert time.monotonic() - start < 20
             assert len(server.connections) == 1
             assert connection.fileno() == -1
 

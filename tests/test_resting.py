@@ -85,7 +85,7 @@ def resting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[C
     with FaultyServer() as server:
         client = Client("shop", endpoint=server.url, spool=str(tmp_path))
         client.track("one")
-        assert client.flush(10_000 * MS)
+        assert client.flush(30_000 * MS)
         wait_until(lambda: client._machine.shipper._resting)
         yield client, server
 
@@ -129,7 +129,7 @@ class TestJournal:
         server.connections[-1].sock.shutdown(socket.SHUT_RDWR)
         wait_until(lambda: not client.stats().connected)
         client.track("two")
-        assert client.flush(10_000 * MS)
+        assert client.flush(30_000 * MS)
 
 
 def _looks(client: Client) -> float:
