@@ -11,7 +11,7 @@ import pytest
 
 from nucleus_logging.collector import Collector, door, ingest, server
 from tests.collector.wire import TIMEOUT, request
-from tests.tools import MS, wait_until
+from tests.tools import wait_until
 
 if TYPE_CHECKING:
     from nucleus_logging.collector import Collector as Running
@@ -100,7 +100,7 @@ def test_too_many_connections(monkeypatch: pytest.MonkeyPatch) -> None:
             stack.enter_context(dialled(collector))
         wait_until(lambda: b" 503 " in answer(collector, ASKED))
         stack.close()
-        wait_until(lambda: _works(collector), timeout=5000 * MS)
+        wait_until(lambda: _works(collector))
 
 
 def _works(collector: Running) -> bool:

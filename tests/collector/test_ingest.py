@@ -92,7 +92,7 @@ class TestWebSocket:
                 async with session.ws_connect(address, compress=15) as client:
                     assert client.compress
                     await client.send_str(frame(event(1, payload={"text": "x" * 10_000})))
-                    return (await client.receive_str(timeout=10)) or ""
+                    return (await client.receive_str(timeout=40)) or ""
 
         assert ids_of(asyncio.run(run())) == ["id1"]
 
@@ -138,7 +138,7 @@ class TestWebSocket:
                 with pytest.raises(websocket.WebSocketTimeoutException):
                     client.recv()
                 other.execute("COMMIT")
-            client.settimeout(10_000 * MS)
+            client.settimeout(40_000 * MS)
             assert ids_of(client.recv()) == ["id1"]
 
     def test_stop_answers_then_says_goodbye(self, collector: Collector) -> None:

@@ -197,7 +197,7 @@ class Cluster:
         subscription = await client.subscribe(inbox)
         await client.publish(subject, str(count).encode(), reply=inbox)
         for _ in range(count):
-            await subscription.next_msg(timeout=10)
+            await subscription.next_msg(timeout=30)
         await client.close()
 
     async def _ask(self, subject: str, body: object) -> dict[str, Any]:
