@@ -42,7 +42,17 @@ ROWS = (
     ("payload", "scrub", "stack", "assignments", "shapes", "texts", "values", "words"),
     ("device", "session"),
     ("counting", "pace", "stats"),
-    ("options", "table", "checks", "endpoint", "distribution", "errors", "diagnostics", "deadline"),
+    (
+        "options",
+        "table",
+        "checks",
+        "endpoint",
+        "distribution",
+        "errors",
+        "diagnostics",
+        "deadline",
+        "digests",
+    ),
 )
 HEIGHT = {name: -row for row, names in enumerate(ROWS) for name in names}
 
@@ -50,6 +60,7 @@ LATE = {
     "aiohttp",
     "asyncio",
     "dataclasses",
+    "hashlib",
     "inspect",
     "machineid",
     "multiprocessing",

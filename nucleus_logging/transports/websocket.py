@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from binascii import b2a_base64
 from collections import deque
-from hashlib import sha1
 from os import urandom
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from nucleus_logging.digests import sha1
 from nucleus_logging.errors import ConnectionLost, HandshakeError
 from nucleus_logging.transports import frames
 from nucleus_logging.transports.patience import retry_after_in
