@@ -4,6 +4,10 @@ Ours with a journal is measured beside ours without one: the difference is what 
 Beside it stands what the standard library's FileHandler costs for the same record, which does not
 wait for the disk either. Rounds are interleaved as in `benchmarks.caller`. The server is away: with
 one that answers, a segment is soon deleted, and the next error begins a new one (about 0.1 ms).
+
+All records of a kind say the same, so that ours has looked for secrets in them before; a message
+that was never met costs about 1 µs more. Rounds begin cold, for all alike: of what a call costs on
+the average of 20, for FileHandler as for ours a third is the first one's.
 """
 
 from __future__ import annotations
