@@ -100,8 +100,13 @@ def running(
 
 
 def environment(collector: Collector) -> dict[str, str]:
-    """This process's variables, and those that say where to send."""
-    return {**os.environ, "NUCLEUS_APP_ID": "shop", "NUCLEUS_ENDPOINT": collector.url}
+    """This process's variables, and those that say where to send, with time to end."""
+    return {
+        **os.environ,
+        "NUCLEUS_APP_ID": "shop",
+        "NUCLEUS_ENDPOINT": collector.url,
+        "NUCLEUS_SHUTDOWN_TIMEOUT": "10",
+    }
 
 
 def _accepts(port: int) -> bool:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.once
 
 
-def _script(collector: Collector, *paths: str) -> int:
-    with running(collector, "examples.script", *paths) as program:
+def _script(collector: Collector, *paths: str, **environ: str) -> int:
+    with running(collector, "examples.script", *paths, **environ) as program:
         return program.process.wait(30_000 * MS)
 
 
@@ -47,7 +47,7 @@ def test_a_script_that_ran_while_the_server_was_down_is_heard_of_later(
     text = tmp_path / "two.txt"
     text.write_text("one two")
     collector.stop()
-    assert _script(collector, str(text)) == 0
+    assert _script(collector, str(text), NUCLEUS_SHUTDOWN_TIMEOUT="1") == 0
     collector.start()
     assert _script(collector, str(text)) == 0
     events = arrived(collector, lambda found: len(named(found, "counted")) == 2)

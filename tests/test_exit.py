@@ -44,9 +44,12 @@ log.info("x")
 """
 
 
-def ran(code: str, url: str, before: str = "") -> CompletedProcess[str]:
-    """Run a program that logs to a server, in a process of its own."""
-    return run_python(_HEAD + before + _SET_UP + code, url)
+def ran(
+    code: str, url: str, before: str = "", shutdown_timeout: str = "20"
+) -> CompletedProcess[str]:
+    """Run a program that logs to a server, in a process of its own, which has time to end."""
+    program = _HEAD + before + _SET_UP + code
+    return run_python(program, url, NUCLEUS_SHUTDOWN_TIMEOUT=shutdown_timeout)
 
 
 def arrived(collector: Collector) -> list[str | None]:
@@ -307,6 +310,7 @@ both.addHandler(handler)
 both.warning("to both")
 """,
             collector.url,
+            shutdown_timeout="2",
         )
         assert done.returncode == 0, done.stderr
         assert arrived(collector) == ["to both"]

@@ -425,7 +425,7 @@ signal.raise_signal(signal.SIGKILL)
 
 def test_sub_second_program(collector: Collector, spool: Path) -> None:
     """A program of three lines delivers its one record before it ends, and leaves nothing."""
-    code = 'logger = shipping()\nlogger.info("done", extra={"n": 1})\n'
+    code = 'logger = shipping(shutdown_timeout=20)\nlogger.info("done", extra={"n": 1})\n'
     with Application(code, collector, spool) as application:
         status, _, err = application.end()
     assert (status, err) == (0, "")

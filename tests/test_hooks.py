@@ -26,7 +26,8 @@ client = Client("app", capture_uncaught=True)
 
 
 def _run(collector: Collector, code: str, **environ: str) -> CompletedProcess[str]:
-    return run_python(_SETUP + code, NUCLEUS_ENDPOINT=collector.url, **environ)
+    ours = {"NUCLEUS_ENDPOINT": collector.url, "NUCLEUS_SHUTDOWN_TIMEOUT": "20"}
+    return run_python(_SETUP + code, **{**ours, **environ})
 
 
 def _error(collector: Collector) -> Stored:
@@ -130,7 +131,7 @@ end = time.monotonic() + 20
 while client.stats().accepted < 4 and time.monotonic() < end: time.sleep(0.01)
 print(client.stats().accepted)
 """
-        assert _run(collector, again).stdout == "4\n"
+        assert _run(collector, again, NUCLEUS_SHUTDOWN_TIMEOUT="1").stdout == "4\n"
 
     def test_chain(self, collector: Collector) -> None:
         """A hook that was there is called, and what it logs about the exception is no second."""

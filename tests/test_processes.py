@@ -38,7 +38,8 @@ class Module(Application):
         folder.mkdir()
         (folder / "job.py").write_text(_JOB + code)
         program = f"sys.path.insert(0, {str(folder)!r})\nimport job\njob.main()\n"
-        super().__init__(program, collector, spool, *options, JOB=f"{collector.url} {spool}")
+        environ = {"JOB": f"{collector.url} {spool}", "NUCLEUS_SHUTDOWN_TIMEOUT": "20"}
+        super().__init__(program, collector, spool, *options, **environ)
 
 
 _JOB = """
