@@ -7,6 +7,7 @@ import json
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -487,6 +488,30 @@ def test_a_server_that_was_to_speak_tls(stream: Cluster, capfd: pytest.CaptureFi
     url = stream.url.replace("nats://", "tls://u:pass-word@")
     for command in (["serve", "--port", "0"], ["check"]):
         assert "it does not speak TLS" in refused(capfd, *command, "--stream", url)
+
+
+@pytest.mark.engines
+def test_a_client_with_other_names_inside(
+    stream: Cluster, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It works without what leans on them, and where a password depends on it, it is not told."""
+    from nats.aio.client import Client
+
+    from nucleus_logging.collector.stream.nats import _Client
+
+    def hidden(self: _Client, name: str) -> object:
+        caller = sys._getframe(1).f_globals["__name__"]
+        if name in ("_server_info", "_transport") and caller == _Client.__module__:
+            raise AttributeError(name)
+        return object.__getattribute__(self, name)
+
+    monkeypatch.setattr(_Client, "__getattribute__", hidden, raising=False)
+    with Collector(settings=Settings(db=None, stream=stream.url, port=0)) as collector:
+        assert post(collector.url, event(1)) == 200
+    url = stream.url.replace("nats://", "tls://u:pass-word@")
+    assert "it does not speak TLS" in refused(capfd, "check", "--stream", url)
+    monkeypatch.delattr(Client, "_connect_command")
+    assert "cannot be kept to TLS" in refused(capfd, "check", "--stream", url)
 
 
 def test_a_server_without_jetstream(

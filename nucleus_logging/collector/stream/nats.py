@@ -74,13 +74,22 @@ class _Client(Client):
 
     And that it leaves one that is cut off: closing its connection waits until it has taken what is
     left for it, and so do the pings that would tell, once that is much.
+
+    There is no public way to do either. A version of the client that has other names inside is
+    told no secrets at all, if they were to go over TLS, and leaves a server later.
     """
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """What the server has said of itself."""
+        return getattr(self, "_server_info", {})
+
     def _connect_command(self) -> bytes:
-        if self.options.get("tls") and not self._server_info.get("tls_required"):
+        if self.options.get("tls") and not self.told.get("tls_required"):
             raise Error("it does not speak TLS")
-        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
-            mine = getattr(self._transport, "_io_writer").get_extra_info("socket")  # noqa: B009
+        writer = getattr(getattr(self, "_transport", None), "_io_writer", None)
+        if writer is not None and hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+            mine = writer.get_extra_info("socket")
             mine.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(_DEAF_SECONDS * 1000))
         return super()._connect_command()
 
@@ -112,6 +121,8 @@ class Nats:
             StreamUnusableError: no server answers, or they refuse.
         """
         servers, options = servers_of(self.url)
+        if options.get("tls") and not hasattr(Client, "_connect_command"):
+            raise StreamUnusableError("this version of nats-py cannot be kept to TLS: take 2.16")
         try:
             await asyncio.wait_for(
                 self._client.connect(
@@ -170,7 +181,7 @@ class Nats:
         Raises:
             StreamUnusableError: they are missing, or others; nothing was changed then.
         """
-        has_it = self._client._server_info.get("jetstream")
+        has_it = self._client.told.get("jetstream", True)
         end = time.monotonic() + (_SETTLE_SECONDS if has_it else _OFF_SECONDS)
         while True:
             try:
