@@ -521,14 +521,13 @@ def test_a_server_without_jetstream(
     monkeypatch.setattr("nucleus_logging.collector.stream.nats._SETTLE_SECONDS", 600.0)
     port = free_port()
     command = [nats.binary() or "", "-a", "127.0.0.1", "-p", port, "-l", str(tmp_path / "log")]
+    log = tmp_path / "log"
     with subprocess.Popen(command) as server:
-        wait_until(
-            lambda: (
-                (tmp_path / "log").exists() and "Server is ready" in (tmp_path / "log").read_text()
-            )
-        )
-        line = refused(capfd, "serve", "--port", "0", "--stream", f"nats://127.0.0.1:{port}")
-        server.kill()
+        try:
+            wait_until(lambda: log.exists() and "Server is ready" in log.read_text())
+            line = refused(capfd, "serve", "--port", "0", "--stream", f"nats://127.0.0.1:{port}")
+        finally:
+            server.kill()
     assert "JetStream is off there, or has no quorum" in line
 
 

@@ -181,7 +181,8 @@ class Nats:
         Raises:
             StreamUnusableError: they are missing, or others; nothing was changed then.
         """
-        has_it = self._client.told.get("jetstream", True)
+        told = self._client.told
+        has_it = told.get("jetstream") if told else True
         end = time.monotonic() + (_SETTLE_SECONDS if has_it else _OFF_SECONDS)
         while True:
             try:
