@@ -44,11 +44,11 @@ NOW = 1_800_000_000_000
 class Storing:
     """`nucleus-logging store` in a process of its own."""
 
-    def __init__(self, cluster: Cluster, db: str) -> None:
+    def __init__(self, stream: str, db: str) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "nucleus_logging", "store", "--db", db],
             cwd=ROOT,
-            env={**os.environ, "NUCLEUS_COLLECTOR_STREAM": cluster.url},
+            env={**os.environ, "NUCLEUS_COLLECTOR_STREAM": stream},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -92,7 +92,7 @@ def test_what_is_published_is_stored(stream: Cluster, db: str) -> None:
     """In its order, once, also what was there before; acknowledged after the commit."""
     make(stream)
     put(stream, 1, 2, 3, 2)
-    with closing(open_store(database(db))) as reader, Storing(stream, db) as storing:
+    with closing(open_store(database(db))) as reader, Storing(stream.url, db) as storing:
         assert "pass-word" not in storing.line
         wait_until(lambda: names(reader) == ["n1", "n2", "n3"], nats.ELECTION)
         put(stream, *range(4, 10))
@@ -114,7 +114,7 @@ def test_a_poisoned_message_is_set_aside(stream: Cluster, tmp_path: Path) -> Non
     stream.publish("nucleus.events.0", b'{"form":1,"rows":[["00"]]}')
     put(stream, 2)
     db = tmp_path / "c.db"
-    with closing(open_store(db)) as reader, Storing(stream, str(db)) as storing:
+    with closing(open_store(db)) as reader, Storing(stream.url, str(db)) as storing:
         wait_until(lambda: names(reader) == ["n1", "n2"], nats.ELECTION)
         wait_until(lambda: aside(stream) == 1)
         status, err = storing.end()
@@ -134,7 +134,7 @@ def test_a_hostile_publisher(stream: Cluster, tmp_path: Path) -> None:
         stream.publish("nucleus.events.0", data)
     put(stream, 2)
     db = tmp_path / "c.db"
-    with closing(open_store(db)) as reader, Storing(stream, str(db)) as storing:
+    with closing(open_store(db)) as reader, Storing(stream.url, str(db)) as storing:
         wait_until(lambda: names(reader) == ["n1", "n2"], nats.ELECTION)
         wait_until(lambda: aside(stream) == 23)
         wait_until(
@@ -151,7 +151,7 @@ def test_a_time_that_no_collector_gave(stream: Cluster, tmp_path: Path) -> None:
     make(stream)
     put(stream, 1)  # received in 2027, or in the past by now
     db = tmp_path / "c.db"
-    with closing(open_store(db)) as reader, Storing(stream, str(db)) as storing:
+    with closing(open_store(db)) as reader, Storing(stream.url, str(db)) as storing:
         wait_until(lambda: names(reader) == ["n1"], nats.ELECTION)
         (one,) = reader.events()
         assert abs(one.received - time.time() * 1000) < 3_600_000
@@ -165,7 +165,7 @@ def test_what_the_database_refuses_is_set_aside(stream: Cluster, postgres_server
     with closing(open_store(url)) as reader:
         postgres_server.fetch("ALTER TABLE events ADD CHECK (name <> 'n2')", url)
         put(stream, 1, 2, 3)
-        with Storing(stream, url) as storing:
+        with Storing(stream.url, url) as storing:
             wait_until(lambda: names(reader) == ["n1", "n3"], nats.ELECTION)
             status, err = storing.end()
     assert status == 0
@@ -184,12 +184,12 @@ def test_several_share_and_take_over(stream: Cluster, postgres_server: Postgres)
             found[pid] = found.get(pid, 0) + 1
         return sorted(found.values())
 
-    with closing(open_store(url)) as reader, Storing(stream, url) as one:
+    with closing(open_store(url)) as reader, Storing(stream.url, url) as one:
         put(stream, 1, shard=0)
         put(stream, 2, shard=1)
         wait_until(lambda: sorted(map(str, names(reader))) == ["n1", "n2"], nats.ELECTION)
         assert shares() == [2]
-        with Storing(stream, url) as other:
+        with Storing(stream.url, url) as other:
             wait_until(lambda: shares() == [1, 1])
             one.end(signal.SIGKILL)
             wait_until(lambda: shares() == [2])
@@ -219,7 +219,7 @@ def test_what_a_killed_one_had_read_comes_first(stream: Cluster, tmp_path: Path)
     )
     stream.take("CONSUMER.MSG.NEXT.NUCLEUS_0.nucleus-store", 2)
     db = tmp_path / "c.db"
-    with closing(open_store(db)) as reader, Storing(stream, str(db)) as storing:
+    with closing(open_store(db)) as reader, Storing(stream.url, str(db)) as storing:
         wait_until(lambda: reader.count() == 3, nats.ELECTION)
         assert names(reader) == ["n1", "n2", "n3"]
         assert storing.end() == (0, "")
@@ -232,7 +232,10 @@ def test_the_database_goes_away_and_comes_back(stream: Cluster) -> None:
     server = Postgres()
     try:
         make(stream)
-        with closing(open_store(server.url())) as reader, Storing(stream, server.url()) as storing:
+        with (
+            closing(open_store(server.url())) as reader,
+            Storing(stream.url, server.url()) as storing,
+        ):
             put(stream, 1, 2)
             wait_until(lambda: reader.count() == 2, nats.ELECTION)
             server.stop()

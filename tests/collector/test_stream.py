@@ -497,15 +497,15 @@ def test_a_client_with_other_names_inside(
     """It works without what leans on them, and where a password depends on it, it is not told."""
     from nats.aio.client import Client
 
-    from nucleus_logging.collector.stream.nats import _Client
+    from nucleus_logging.collector.stream.connection import Connection
 
-    def hidden(self: _Client, name: str) -> object:
+    def hidden(self: Connection, name: str) -> object:
         caller = sys._getframe(1).f_globals["__name__"]
-        if name in ("_server_info", "_transport") and caller == _Client.__module__:
+        if name in ("_server_info", "_transport", "_pending") and caller == Connection.__module__:
             raise AttributeError(name)
         return object.__getattribute__(self, name)
 
-    monkeypatch.setattr(_Client, "__getattribute__", hidden, raising=False)
+    monkeypatch.setattr(Connection, "__getattribute__", hidden, raising=False)
     with Collector(settings=Settings(db=None, stream=stream.url, port=0)) as collector:
         assert post(collector.url, event(1)) == 200
     url = stream.url.replace("nats://", "tls://u:pass-word@")

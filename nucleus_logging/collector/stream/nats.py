@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import sys
 import time
 from contextlib import suppress
 from datetime import datetime
+from random import shuffle
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nats.aio.client import Client
 from nats.errors import AuthorizationError, Error, NoRespondersError
 
 from nucleus_logging.collector.stream import StreamUnusableError
 from nucleus_logging.collector.stream.address import servers_of, shown
+from nucleus_logging.collector.stream.connection import Connection
 from nucleus_logging.collector.stream.shape import (
     Wanted,
     check,
@@ -44,12 +44,11 @@ _ASIDE_MEGABYTES = 256
 _HEADER_BYTES = 2000
 _CONNECT_SECONDS = 5.0
 _AGAIN_SECONDS = 0.2
-_DEAF_SECONDS = 3.0  # that a server may let bytes lie
 _REQUEST_SECONDS = 2.5
 _SETTLE_SECONDS = 15.0  # that a cluster which has just started may take to have a leader
 _OFF_SECONDS = 2.0  # where the server says that it has no JetStream itself: another one may
 _REPLICAS = 3
-_NOT_FOUND, _IN_USE = 10059, 10058
+_NOT_FOUND, _IN_USE, _NO_LEADER = 10059, 10058, 10008
 _NO_PEERS_NOW = 10005  # of a cluster
 _NO_PEERS = {_NO_PEERS_NOW, 10074, 10052}  # fewer servers than replicas
 
@@ -69,31 +68,6 @@ class Lag(NamedTuple):
     seconds: float
 
 
-class _Client(Client):
-    """The client, but that it tells its secrets to no server in the clear that was to speak TLS.
-
-    And that it leaves one that is cut off: closing its connection waits until it has taken what is
-    left for it, and so do the pings that would tell, once that is much.
-
-    There is no public way to do either. A version of the client that has other names inside is
-    told no secrets at all, if they were to go over TLS, and leaves a server later.
-    """
-
-    @property
-    def told(self) -> dict[str, Any]:
-        """What the server has said of itself."""
-        return getattr(self, "_server_info", {})
-
-    def _connect_command(self) -> bytes:
-        if self.options.get("tls") and not self.told.get("tls_required"):
-            raise Error("it does not speak TLS")
-        writer = getattr(getattr(self, "_transport", None), "_io_writer", None)
-        if writer is not None and hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
-            mine = writer.get_extra_info("socket")
-            mine.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(_DEAF_SECONDS * 1000))
-        return super()._connect_command()
-
-
 class Nats:
     """An open connection.
 
@@ -107,10 +81,10 @@ class Nats:
         self._trouble, self._refused = "", False
         self._has_aside = False
         self._whole_by = 0.0  # until when nodes of the cluster may still be starting
-        self._client = _Client()
+        self._client = Connection()
 
     @property
-    def client(self) -> Client:
+    def client(self) -> Connection:
         """The client, for publishing and consuming."""
         return self._client
 
@@ -121,13 +95,15 @@ class Nats:
             StreamUnusableError: no server answers, or they refuse.
         """
         servers, options = servers_of(self.url)
-        if options.get("tls") and not hasattr(Client, "_connect_command"):
+        if options.get("tls") and not Connection.kept_to_tls():
             raise StreamUnusableError("this version of nats-py cannot be kept to TLS: take 2.16")
+        shuffle(servers)  # and then one after the other, so that who leaves one comes to another
         try:
             await asyncio.wait_for(
                 self._client.connect(
                     servers=servers,
                     name="nucleus-logging",
+                    dont_randomize=True,
                     error_cb=self._on_error,
                     disconnected_cb=self._on_disconnected,
                     max_reconnect_attempts=2,
@@ -161,13 +137,20 @@ class Nats:
         data = b"" if body is None else json.dumps(body).encode()
         if not self._client.is_connected:
             raise StreamError("not connected")
+        # The stream and its consumers are led each on their own, and may be reached or not.
+        whom, asked = name.rpartition("NUCLEUS_")[2], time.monotonic()
         try:
             reply = await self._client.request(f"$JS.API.{name}", data, timeout=_REQUEST_SECONDS)
         except (Error, OSError, asyncio.TimeoutError) as error:
+            self._client.unheard(whom, asked)
             raise StreamError(_text(error)) from None
         answer: dict[str, Any] = json.loads(reply.data)
-        if "error" in answer:
-            refusal = answer["error"]
+        refusal = answer.get("error", {})
+        if refusal.get("err_code") == _NO_LEADER or "leader" not in answer.get("cluster", "leader"):
+            self._client.unheard(whom, asked)
+        else:
+            self._client.heard(whom)
+        if refusal:
             raise StreamError(refusal.get("description", "refused"), refusal.get("err_code", 0))
         return answer
 
@@ -181,9 +164,8 @@ class Nats:
         Raises:
             StreamUnusableError: they are missing, or others; nothing was changed then.
         """
-        told = self._client.told
-        has_it = told.get("jetstream") if told else True
-        end = time.monotonic() + (_SETTLE_SECONDS if has_it else _OFF_SECONDS)
+        patience = _SETTLE_SECONDS if self._client.has_jetstream() else _OFF_SECONDS
+        end = time.monotonic() + patience
         while True:
             try:
                 self.shards = await self._ensure(wanted, make)
@@ -364,7 +346,7 @@ class Nats:
     async def _on_disconnected(self) -> None:
         # What was left for the old connection would go over the new one, before what was lost on
         # the old one; whoever waits for an answer sends it again, in its order.
-        self._client._pending, self._client._pending_data_size = [], 0
+        self._client.forget_unsent()
         if self._on_lost is not None:
             self._on_lost()
 
