@@ -328,7 +328,7 @@ def _random(source: bytes) -> str:
 
 
 def _hash(data: bytes, size: int) -> bytes:
-    from nucleus_logging.digests import blake2b
+    from hashlib import blake2b
 
     return blake2b(data, digest_size=size).digest()
 

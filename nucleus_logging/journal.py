@@ -19,13 +19,13 @@ fails makes `Journal.broken` true until a segment can be created again.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from itertools import count
 from typing import TYPE_CHECKING
 
 from nucleus_logging import segment as files
-from nucleus_logging.digests import sha256
 from nucleus_logging.events import BY_NUMBER, ERROR, INIT, PLAIN, Event, Facts
 from nucleus_logging.lines import closing_line, json_line
 from nucleus_logging.orphans import Orphans, set_aside
@@ -394,5 +394,5 @@ class Journal:
 def folder(root: str, app_id: str, endpoint: str) -> str:
     """Return the directory below ``root`` for one app id and endpoint."""
     readable = "".join(letter if letter.isalnum() else "-" for letter in app_id)[:40]
-    digest = sha256(f"{app_id}\n{endpoint}".encode("utf-8", "replace")).hexdigest()[:12]
+    digest = hashlib.sha256(f"{app_id}\n{endpoint}".encode("utf-8", "replace")).hexdigest()[:12]
     return os.path.join(root, f"{readable}-{digest}")

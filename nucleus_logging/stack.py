@@ -98,7 +98,7 @@ def stack_here() -> str:
 
 def fingerprint_of(words: Iterable[str]) -> str:
     """Return 16 hex digits over some words, each counted once; of paths counts only the end."""
-    from nucleus_logging.digests import blake2b
+    from hashlib import blake2b
 
     ends = dict.fromkeys(word.replace("\\", "/").rpartition("/")[2] for word in words)
     return blake2b("\n".join(ends).encode("utf-8", "replace"), digest_size=8).hexdigest()

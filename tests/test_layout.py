@@ -42,17 +42,7 @@ ROWS = (
     ("payload", "scrub", "stack", "assignments", "shapes", "texts", "values", "words"),
     ("device", "session"),
     ("counting", "pace", "stats"),
-    (
-        "options",
-        "table",
-        "checks",
-        "endpoint",
-        "distribution",
-        "errors",
-        "diagnostics",
-        "deadline",
-        "digests",
-    ),
+    ("options", "table", "checks", "endpoint", "distribution", "errors", "diagnostics", "deadline"),
 )
 HEIGHT = {name: -row for row, names in enumerate(ROWS) for name in names}
 
@@ -60,7 +50,6 @@ LATE = {
     "aiohttp",
     "asyncio",
     "dataclasses",
-    "hashlib",
     "inspect",
     "machineid",
     "multiprocessing",

@@ -93,27 +93,6 @@ def lose(connection: WebSocketConnection) -> tuple[list[bytes], str]:
         return messages, str(error)
 
 
-class _Recorder:
-    """A way out that only takes what is asked."""
-
-    def __init__(self) -> None:
-        self.sent = b""
-        self.peer = ""
-
-    def open(self, *_: object) -> _Recorder:
-        return self
-
-    def enter(self, *_: object) -> None:
-        """Go on."""
-
-    def send(self, data: bytes) -> None:
-        self.sent += data
-        raise Aborted("that is all")
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
 class TestConnect:
     def test_request(self, dial: Callable[..., WebSocketConnection]) -> None:
         """The handshake asks for the path, with a Host, and with neither Origin nor Cookie."""
@@ -123,20 +102,6 @@ class TestConnect:
             assert head.path == "/app/x/track"
             assert head.headers["host"] == f"127.0.0.1:{server.port}"
             assert not {"origin", "cookie", "sec-websocket-extensions"} & set(head.headers)
-
-    @pytest.mark.parametrize("host", ["ä.test", "127.0.0.1", "::1"])
-    def test_host(self, host: str) -> None:
-        """Host leaves the scheme's own port out, and says all others; an empty path is the root."""
-        for scheme, port in (("ws", 80), ("ws", 443), ("wss", 443), ("ws", 8080)):
-            network = _Recorder()
-            named = f"[{host}]" if ":" in host else host
-            with pytest.raises(Aborted):
-                connect(f"{scheme}://u:p@{named}:{port}?a=1#b", network, Deadline(1), Abort())  # type: ignore[arg-type]
-            host_line = network.sent.split(b"\r\n")[1].decode()
-            default = (scheme, port) in (("ws", 80), ("wss", 443))
-            written = named.encode("idna").decode() if "ä" in named else named
-            assert host_line == f"Host: {written}" + ("" if default else f":{port}")
-            assert network.sent.startswith(b"GET /?a=1 HTTP/1.1\r\n")
 
     @pytest.mark.parametrize("status", [200, 301, 400, 403, 404, 405, 426, 429, 500, 503])
     def test_refused(self, status: int, dial: Callable[..., WebSocketConnection]) -> None:
@@ -277,7 +242,7 @@ class TestConnect:
             connect(f"ws://127.0.0.1:{port}/", Network(), Deadline(10), abort)
 
     def test_silent(self) -> None:
-        """A connect neither logs, nor warns, nor starts a thread for an address, nor loads TLS."""
+        """A connect neither logs, nor warns, nor starts a thread for an address."""
         code = """
 import logging, sys, threading
 logging.basicConfig(level=1)
@@ -290,7 +255,6 @@ connection.send(b'{"data":[]}')
 connection.close()
 abort.close()
 assert threading.active_count() == 1
-assert "ssl" not in sys.modules
 """
         with FaultyServer() as server:
             done = run_python(code, server.url + "/")

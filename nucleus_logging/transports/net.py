@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import ssl
 import threading
 from itertools import zip_longest
 from typing import TYPE_CHECKING
@@ -24,7 +25,6 @@ from nucleus_logging.transports.proxies import address, choose, parse_ip, tunnel
 from nucleus_logging.transports.stream import READ, WRITE, Abort, Stream, wait
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["Abort", "Network", "Stream"]
@@ -84,8 +84,6 @@ class Network:
         proxied = choose(parts.scheme, host, parts.port or 0, self._proxy, environ)
         if proxied or parts.scheme in _SECURE or parse_ip(host) is None:
             import encodings.idna  # noqa: F401
-        if parts.scheme in _SECURE:
-            import ssl  # noqa: F401
 
     def _variables(self) -> Mapping[str, str]:
         return os.environ if self._environ is None else self._environ
@@ -140,8 +138,6 @@ class Network:
 
     def _tls_context(self, environ: Mapping[str, str]) -> ssl.SSLContext:
         """Return the TLS context, made once: reading the system's store takes milliseconds."""
-        import ssl
-
         if self._context is None:
             self._context = _make_context(self._ca_file, environ)
         if self._context.verify_mode == ssl.CERT_NONE:
@@ -156,8 +152,6 @@ def _untold(step: str, outcome: str) -> None:
 def _make_context(
     ca_file: str | os.PathLike[str] | None, environ: Mapping[str, str]
 ) -> ssl.SSLContext:
-    import ssl
-
     trusted = ca_file or environ.get("SSL_CERT_FILE") or None
     try:
         context = ssl.create_default_context(cafile=trusted)

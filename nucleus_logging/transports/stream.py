@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 import selectors
 import socket
-import sys
+import ssl
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
@@ -26,9 +26,7 @@ from nucleus_logging.errors import (
 )
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable, Mapping
-    from typing import TypeGuard
 
     from nucleus_logging.deadline import Deadline
 
@@ -234,8 +232,7 @@ class Stream:
 
     def tls_version(self) -> str | None:
         """Return the version of TLS in use, None without TLS."""
-        sock = self._socket
-        return sock.version() if secured(sock) else None
+        return self._socket.version() if isinstance(self._socket, ssl.SSLSocket) else None
 
     def makefile(self, limit: int) -> io.BufferedReader:
         """Return a reader over the stream, of a number of bytes; closing it closes nothing else.
@@ -274,8 +271,10 @@ class Stream:
             # Bytes between two exchanges mean ended, or out of step. TLS has some of its own to
             # read, so whether the descriptor is readable tells nothing.
             self._socket.recv(1)
-        except OSError as error:
-            return wanted(error, READ) == READ
+        except (BlockingIOError, InterruptedError, ssl.SSLWantReadError):
+            return True
+        except OSError:
+            pass
         return False
 
     def has_leftovers(self) -> bool:
@@ -291,61 +290,26 @@ class Stream:
                 raise self._late(f"{self._peer}: no answer in time in {self._phase}")
             try:
                 return operation()
+            except (BlockingIOError, InterruptedError, ssl.SSLWantReadError):
+                needed = events
+            except ssl.SSLWantWriteError:
+                needed = WRITE
+            except ssl.SSLError as error:
+                raise TLSError(f"{self._peer}: {tls_reason(error)}") from error
             except OSError as error:
-                needed = wanted(error, events)
-                if not needed and _of_tls(error):
-                    raise TLSError(f"{self._peer}: {lost_reason(error)}") from error
-                if not needed:
-                    reason = f"{lost_reason(error)} in {self._phase}"
-                    raise self._lost(f"{self._peer}: {reason}") from error
+                reason = error.strerror or type(error).__name__
+                raise self._lost(f"{self._peer}: {reason} in {self._phase}") from error
             wait({self._socket: needed}, self._deadline.remaining(), self._abort)
 
 
-# TLS takes a megabyte of memory. It is not loaded here: where nobody has, nothing is of its kind.
-
-
-def secured(sock: socket.socket) -> TypeGuard[ssl.SSLSocket]:
-    """Tell whether a socket speaks TLS."""
-    tls = sys.modules.get("ssl")
-    return tls is not None and isinstance(sock, tls.SSLSocket)
-
-
-def wanted(error: OSError, events: int) -> int:
-    """Return what a socket must be ready for before it is asked again; 0 for a failure.
-
-    Args:
-        error: What the socket said.
-        events: What the operation waits for without TLS.
-    """
-    if isinstance(error, (BlockingIOError, InterruptedError)):
-        return events
-    if _of_tls(error):
-        import ssl
-
-        if isinstance(error, ssl.SSLWantReadError):
-            return READ
-        if isinstance(error, ssl.SSLWantWriteError):
-            return WRITE
-    return 0
-
-
-def lost_reason(error: OSError) -> str:
-    """Return what went wrong with a connection, in the words of whoever found out."""
-    if not _of_tls(error):
-        return error.strerror or type(error).__name__
-    import ssl
-
+def tls_reason(error: ssl.SSLError) -> str:
+    """Return what went wrong with TLS, in the words of whoever found out."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate does not verify: {error.verify_message}"
     if isinstance(error, ssl.SSLEOFError):
         return "the connection was closed during TLS"
     reason = getattr(error, "reason", None)  # those made by Python have none
     return f"TLS failed: {reason or error.strerror or type(error).__name__}"
-
-
-def _of_tls(error: OSError) -> bool:
-    tls = sys.modules.get("ssl")
-    return tls is not None and isinstance(error, tls.SSLError)
 
 
 class _Reader(io.RawIOBase):

@@ -1,29 +1,28 @@
 """The WebSocket transport: a handshake that waits, then a connection that never does.
 
-The handshake is one request and one bounded answer, over a stream of ours. A
-library would bring proxies, redirects, cookies and a loop of its own, and TLS,
-whose megabytes are loaded only where it is spoken. Afterwards a
-`WebSocketConnection` belongs to the one thread that sleeps on its descriptor:
-it takes messages to send, gives messages that came, and answers pings and
-closes, without ever blocking.
+websocket-client shakes hands, over a stream of ours; what it would do beside
+that (proxies, redirects, cookies, unbounded headers) it gets no chance to.
+Afterwards a `WebSocketConnection` belongs to the one thread that sleeps on its
+descriptor: it takes messages to send, gives messages that came, and answers
+pings and closes, without ever blocking.
 
 A connector thread calls `connect`; the worker owns the connection it returns.
 """
 
 from __future__ import annotations
 
-from binascii import b2a_base64
+import ssl
 from collections import deque
-from os import urandom
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from nucleus_logging.digests import sha1
+from websocket import WebSocket, WebSocketException
+
 from nucleus_logging.errors import ConnectionLost, HandshakeError
 from nucleus_logging.transports import frames
 from nucleus_logging.transports.patience import retry_after_in
 from nucleus_logging.transports.proxies import address, ascii_host
-from nucleus_logging.transports.stream import READ, WRITE, lost_reason, secured, wanted
+from nucleus_logging.transports.stream import tls_reason
 
 if TYPE_CHECKING:
     import socket
@@ -35,10 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["WebSocketConnection", "connect"]
 
 _DEFAULT_PORTS = {"ws": 80, "wss": 443}
-_REQUEST = (
-    b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "
-)
-_MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 _HEAD_LIMIT = 16384
 _MESSAGE_LIMIT = 1 << 20
 _RECV_SIZE = 65536
@@ -73,14 +68,11 @@ def connect(url: str, network: Network, deadline: Deadline, abort: Abort) -> Web
     parts = urlsplit(url)
     host = ascii_host(parts.hostname or "")
     port = parts.port or _DEFAULT_PORTS[parts.scheme]
-    named = address(host, port)
-    if port == _DEFAULT_PORTS[parts.scheme]:
-        named = named.rpartition(":")[0]
-    target = parts._replace(scheme="", netloc="", path=parts.path or "/", fragment="").geturl()
+    url = parts._replace(netloc=address(host, port)).geturl()
     stream = network.open(parts.scheme, host, port, deadline, abort)
     try:
         stream.enter("the WebSocket handshake", HandshakeError, ConnectionLost)
-        _shake_hands(target, named, stream)
+        _shake_hands(url, stream)
     except BaseException:
         stream.close()
         raise
@@ -88,31 +80,70 @@ def connect(url: str, network: Network, deadline: Deadline, abort: Abort) -> Web
     return WebSocketConnection(sock, received)
 
 
-def _shake_hands(target: str, host: str, stream: Stream) -> None:
-    """Ask for a WebSocket, without Origin, cookies or extensions (RFC 6455, section 4.1)."""
-    key = b2a_base64(urandom(16), newline=False)
-    request = f"GET {target} HTTP/1.1\r\nHost: {host}\r\n".encode()
-    stream.send(request + _REQUEST + key + b"\r\n\r\n")
-    head = stream.recv_head(_HEAD_LIMIT)
-    first, *lines = head.split(b"\r\n")
-    status = first.split(b" ", 2)
-    if len(status) < 2 or not status[0].startswith(b"HTTP/") or not status[1].isdigit():
-        raise HandshakeError(f"{stream.peer} does not answer in HTTP")
-    code = int(status[1])
-    if code != 101:  # redirects too: none is followed
-        refusal = f"{stream.peer} refused the path with {code}"
-        raise HandshakeError(refusal, code, retry_after_in(head))
-    fields: dict[bytes, list[bytes]] = {}
-    for line in lines:
-        name, _, value = line.partition(b":")
-        fields.setdefault(name.lower(), []).extend(part.strip() for part in value.split(b","))
-    accept = b2a_base64(sha1(key + _MAGIC, usedforsecurity=False).digest(), newline=False)
-    if (
-        b"websocket" not in map(bytes.lower, fields.get(b"upgrade", ()))
-        or b"upgrade" not in map(bytes.lower, fields.get(b"connection", ()))
-        or fields.get(b"sec-websocket-accept") != [accept]
-    ):
-        raise HandshakeError(f"{stream.peer} did not answer with a WebSocket handshake")
+def _shake_hands(url: str, stream: Stream) -> None:
+    client: Any = WebSocket(enable_multithread=False)  # its methods carry no types
+    try:
+        # Given a socket, websocket-client neither resolves nor proxies nor speaks TLS.
+        client.connect(url, socket=_HandshakeSocket(stream), suppress_origin=True, redirect_limit=0)
+    except (WebSocketException, ValueError, OSError) as error:
+        # Its exceptions are of many kinds and their texts quote the whole answer.
+        raise HandshakeError(
+            f"{stream.peer} did not answer with a WebSocket handshake ({type(error).__name__})"
+        ) from error
+
+
+class _HandshakeSocket:
+    """What websocket-client takes for a socket: one request, one bounded answer.
+
+    It stops every answer but 101, so that neither redirects are followed nor
+    bodies read, and keeps cookies out of websocket-client's process-wide jar,
+    and the application's out of our request.
+    """
+
+    __slots__ = ("_answer", "_stream")
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._answer: bytes | None = None
+
+    def send(self, data: bytes) -> int:
+        self._stream.send(_without(b"cookie", data))
+        return len(data)
+
+    def recv(self, size: int) -> bytes:
+        if self._answer is None:
+            head = self._stream.recv_head(_HEAD_LIMIT)
+            status = head.split(b"\r\n", 1)[0].split(b" ", 2)
+            if len(status) < 2 or not status[0].startswith(b"HTTP/") or not status[1].isdigit():
+                raise HandshakeError(f"{self._stream.peer} does not answer in HTTP")
+            code = int(status[1])
+            if code != 101:
+                raise HandshakeError(
+                    f"{self._stream.peer} refused the path with {code}",
+                    code,
+                    retry_after_in(head),
+                )
+            self._answer = _without(b"set-cookie", head)
+        taken, self._answer = self._answer[:size], self._answer[size:]
+        return taken
+
+    def gettimeout(self) -> float | None:
+        return self._stream.remaining()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def settimeout(self, seconds: float | None) -> None:
+        """Do nothing: the stream's deadline holds."""
+
+    def close(self) -> None:
+        """Do nothing: `connect` closes the stream."""
+
+
+def _without(name: bytes, head: bytes) -> bytes:
+    """Return an HTTP head without the fields of a name."""
+    lines = head.split(b"\r\n")
+    return b"\r\n".join(line for line in lines if line.split(b":", 1)[0].lower() != name)
 
 
 class WebSocketConnection:
@@ -280,7 +311,7 @@ class WebSocketConnection:
                 self._ended = self._failure is not None
                 return False
             # Of what TLS has deciphered a part may come at a time, and wake nobody.
-            drained = read < _RECV_SIZE and not secured(self._socket)
+            drained = read < _RECV_SIZE and not isinstance(self._socket, ssl.SSLSocket)
         return True
 
     def _handle(self, opcode: int, payload: bytes, messages: list[bytes]) -> None:
@@ -303,12 +334,13 @@ class WebSocketConnection:
         """Move what has arrived into the parser; return how many bytes had."""
         try:
             data = self._socket.recv(_RECV_SIZE)
-        except OSError as error:
-            needed = wanted(error, READ)
-            if not needed:
-                raise _lost(error) from error
-            self._read_needs_write = needed != READ
+        except (BlockingIOError, InterruptedError, ssl.SSLWantReadError):
             return 0
+        except ssl.SSLWantWriteError:
+            self._read_needs_write = True
+            return 0
+        except OSError as error:
+            raise _lost(error) from error
         if not data:
             raise ConnectionLost("the server ended the connection without closing it")
         self.bytes_received += len(data)
@@ -326,12 +358,14 @@ class WebSocketConnection:
                 return
             try:
                 sent = self._socket.send(self._sending[:_SEND_SIZE])
+            except (BlockingIOError, InterruptedError, ssl.SSLWantWriteError):
+                return
+            except ssl.SSLWantReadError:
+                self._write_needs_read = True
+                return
             except OSError as error:
-                needed = wanted(error, WRITE)
-                self._write_needs_read = needed == READ
-                if not needed:
-                    self._failure = _lost(error)
-                    self.has_more = True
+                self._failure = _lost(error)
+                self.has_more = True
                 return
             self._sending = self._sending[sent:]
             self._unsent -= sent
@@ -352,4 +386,6 @@ class WebSocketConnection:
 
 
 def _lost(error: OSError) -> ConnectionLost:
-    return ConnectionLost(f"the connection was lost: {lost_reason(error)}")
+    if isinstance(error, ssl.SSLError):
+        return ConnectionLost(f"the connection was lost: {tls_reason(error)}")
+    return ConnectionLost(f"the connection was lost: {error.strerror or type(error).__name__}")
