@@ -1,7 +1,8 @@
-"""A node of NATS that its clients reach, and its peers do not: who is connected to it moves on."""
+"""A node of NATS that is gone, or reached by its clients alone: who was connected moves on."""
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from tests.collector.test_stream import post
 from tests.collector.wire import event, request
 from tests.running import missing_modules
 from tests.servers import nats
-from tests.tools import wait_until
+from tests.tools import MS, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +33,18 @@ def severable() -> Iterator[nats.Cluster]:
     if reason:
         pytest.skip(reason)
     cluster = nats.Cluster(3, severable=True)
+    cluster.start()
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def moved_to() -> Iterator[nats.Cluster]:
+    """Three nodes that ask for a password."""
+    reason = missing_modules("nats") or nats.missing()
+    if reason:
+        pytest.skip(reason)
+    cluster = nats.Cluster(3, "authorization { user: nucleus, password: 'pass-word' }\n")
     cluster.start()
     yield cluster
     cluster.close()
@@ -73,3 +86,29 @@ def test_all_leave_a_node_without_its_peers(
         assert "n2" in live.names(1)
         wait_until(lambda: "n2" in names(reader), nats.ELECTION)
         assert healthy(busy)
+
+
+def test_a_server_that_was_learnt_of(moved_to: nats.Cluster) -> None:
+    """It is told the user of the URL, which names another one."""
+    from nucleus_logging.collector.stream.nats import Nats, StreamError
+
+    first = moved_to.nodes[0]
+
+    async def move() -> str:
+        connection = Nats(f"nats://nucleus:pass-word@127.0.0.1:{first.port}")
+        await connection.open()
+        while len(connection.client.discovered_servers) < 2:
+            await asyncio.sleep(5 * MS)
+        first.stop()
+        while True:
+            try:
+                await connection.request("INFO")
+                break
+            except StreamError:
+                await asyncio.sleep(5 * MS)
+        url = connection.client.connected_url
+        await connection.close()
+        return "" if url is None else url.netloc
+
+    netloc = asyncio.run(asyncio.wait_for(move(), nats.ELECTION))
+    assert netloc.rpartition(":")[2] in [str(node.port) for node in moved_to.nodes[1:]]

@@ -49,7 +49,7 @@ def servers_of(url: str) -> tuple[list[str], dict[str, Any]]:
         if not _is_server(server) or other not in ("", user):
             raise StreamUnusableError(f"{shown(url)} is no URL of NATS: nats://HOST:4222,HOST:4222")
         servers.append(server)
-    return servers, _options(scheme, bool(user))
+    return servers, _options(scheme, user)
 
 
 def _is_server(url: str) -> bool:
@@ -61,10 +61,14 @@ def _is_server(url: str) -> bool:
     return known and not (parts.path or parts.query or parts.fragment)
 
 
-def _options(scheme: str, has_user: bool) -> dict[str, Any]:
+def _options(scheme: str, user: str) -> dict[str, Any]:
     environ = os.environ.get
     options: dict[str, Any] = {}
-    if not has_user:
+    if user:
+        # For those as well that the client learns of from others.
+        name, colon, password = user.partition(":")
+        options = {"user": name, "password": password} if colon else {"token": name}
+    else:
         given = {"user": "NATS_USER", "password": "NATS_PASSWORD", "token": "NATS_TOKEN"}
         options = {name: environ(variable) for name, variable in given.items() if environ(variable)}
     if environ("NATS_CREDS"):
