@@ -148,7 +148,8 @@ def test_a_database_that_wants_certificates(
             (f"{plain}?sslmode=require", "certificate"),
             (by_url("verify-full", "stranger", "client"), "certificate"),
             (by_url("verify-full", "ca", "other"), "authentication failed"),
-            (by_url("verify-full", "ca", "forged"), "unknown ca|closed|reset"),  # TLS 1.3 tells late
+            # TLS 1.3 tells late.
+            (by_url("verify-full", "ca", "forged"), "unknown ca|closed|reset"),
             (by_url("verify-full", "none", "client"), "is not there"),
             (by_url("verify-full", "ca", "none"), "is not there"),
         ):
