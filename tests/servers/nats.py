@@ -12,12 +12,10 @@ import signal
 import subprocess
 import tempfile
 from functools import partial
-from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.running import free_port
-from tests.servers.tcpproxy import TcpProxy
 from tests.tools import MS, wait_until
 
 if TYPE_CHECKING:
@@ -55,15 +53,12 @@ class Node:
     def start(self) -> None:
         """Start it, again after `stop`; it accepts connections when this returns."""
         others = [one for one in self._cluster.nodes if one is not self]
-        ways = [self._cluster.way(self, one) for one in others]
-        routes = ", ".join(f"nats-route://{way}" for way in ways)
-        # By no other way than the one given, where ways can be cut.
-        advertised = " advertise: '127.0.0.1:1'," if self._cluster.ways else ""
+        routes = ", ".join(f"nats-route://{one.host}:{one.route}" for one in others)
         (self.folder / "nats.conf").write_text(
             f"port: {self.port}\nhost: {self.host}\nserver_name: {self.name}\n"
             f"jetstream {{ store_dir: '{self.folder / 'data'}' }}\n"
             + (
-                f"cluster {{ name: test, host: {self.host}, port: {self.route},{advertised}"
+                f"cluster {{ name: test, host: {self.host}, port: {self.route},"
                 f" routes: [{routes}] }}\n"
                 if others
                 else ""
@@ -93,45 +88,14 @@ class Cluster:
         size: how many.
         extra: more of their configuration.
         networks: where each has a network of its own.
-        severable: whether a node can be cut off the others, and still be reached by clients.
     """
 
-    def __init__(
-        self,
-        size: int = 1,
-        extra: str = "",
-        networks: Networks | None = None,
-        *,
-        severable: bool = False,
-    ) -> None:
+    def __init__(self, size: int = 1, extra: str = "", networks: Networks | None = None) -> None:
         self.networks = networks
         self.folder = Path(tempfile.mkdtemp(prefix="nucleus-nats-"))
         self.extra = extra
         self.nodes: list[Node] = []
         self.nodes += [Node(self, number) for number in range(size)]
-        self.ways: dict[tuple[str, str], TcpProxy] = {}
-        if severable:
-            for one, other in permutations(self.nodes, 2):
-                self.ways[one.name, other.name] = TcpProxy("127.0.0.1", int(other.route))
-
-    def way(self, one: Node, other: Node) -> str:
-        """By what address a node reaches another one."""
-        if not self.ways:
-            return f"{other.host}:{other.route}"
-        return f"127.0.0.1:{self.ways[one.name, other.name].port}"
-
-    def sever(self, node: Node) -> None:
-        """Cut a node off the others; clients reach it as before."""
-        for pair, proxy in self.ways.items():
-            if node.name in pair:
-                proxy.refuse(True)
-                proxy.cut()
-
-    def join(self, node: Node) -> None:
-        """Let it reach them again."""
-        for pair, proxy in self.ways.items():
-            if node.name in pair:
-                proxy.refuse(False)
 
     @property
     def url(self) -> str:
@@ -174,8 +138,6 @@ class Cluster:
         """End every node and remove their files."""
         for node in self.nodes:
             node.stop()
-        for proxy in self.ways.values():
-            proxy.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def ask(self, name: str, body: object = None) -> dict[str, Any]:

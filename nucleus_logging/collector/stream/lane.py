@@ -108,11 +108,6 @@ class Lane:
             self._try_at = now + _QUIET_SECONDS
             self._send(self._first(), self._next())
 
-    @property
-    def unanswered_since(self) -> float | None:
-        """Since when nobody has answered what waits; None when nothing does."""
-        return self._heard if self._waiting else None
-
     def trouble(self, now: float) -> str:
         """What is wrong when nothing has been answered for some seconds; empty otherwise."""
         if not self._waiting or now < self._heard + _TROUBLED_SECONDS:

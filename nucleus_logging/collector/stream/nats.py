@@ -14,7 +14,6 @@ import sys
 import time
 from contextlib import suppress
 from datetime import datetime
-from random import shuffle
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nats.errors import AuthorizationError, Error, NoRespondersError
@@ -48,7 +47,7 @@ _REQUEST_SECONDS = 2.5
 _SETTLE_SECONDS = 15.0  # that a cluster which has just started may take to have a leader
 _OFF_SECONDS = 2.0  # where the server says that it has no JetStream itself: another one may
 _REPLICAS = 3
-_NOT_FOUND, _IN_USE, _NO_LEADER = 10059, 10058, 10008
+_NOT_FOUND, _IN_USE = 10059, 10058
 _NO_PEERS_NOW = 10005  # of a cluster
 _NO_PEERS = {_NO_PEERS_NOW, 10074, 10052}  # fewer servers than replicas
 
@@ -97,13 +96,11 @@ class Nats:
         servers, options = servers_of(self.url)
         if options.get("tls") and not Connection.kept_to_tls():
             raise StreamUnusableError("this version of nats-py cannot be kept to TLS: take 2.16")
-        shuffle(servers)  # and then one after the other, so that who leaves one comes to another
         try:
             await asyncio.wait_for(
                 self._client.connect(
                     servers=servers,
                     name="nucleus-logging",
-                    dont_randomize=True,
                     error_cb=self._on_error,
                     disconnected_cb=self._on_disconnected,
                     max_reconnect_attempts=2,
@@ -137,20 +134,13 @@ class Nats:
         data = b"" if body is None else json.dumps(body).encode()
         if not self._client.is_connected:
             raise StreamError("not connected")
-        # The stream and its consumers are led each on their own, and may be reached or not.
-        whom, asked = name.rpartition("NUCLEUS_")[2], time.monotonic()
         try:
             reply = await self._client.request(f"$JS.API.{name}", data, timeout=_REQUEST_SECONDS)
         except (Error, OSError, asyncio.TimeoutError) as error:
-            self._client.unheard(whom, asked)
             raise StreamError(_text(error)) from None
         answer: dict[str, Any] = json.loads(reply.data)
-        refusal = answer.get("error", {})
-        if refusal.get("err_code") == _NO_LEADER or "leader" not in answer.get("cluster", "leader"):
-            self._client.unheard(whom, asked)
-        else:
-            self._client.heard(whom)
-        if refusal:
+        if "error" in answer:
+            refusal = answer["error"]
             raise StreamError(refusal.get("description", "refused"), refusal.get("err_code", 0))
         return answer
 

@@ -118,13 +118,8 @@ class Publisher(Sink):
 
     def _tick(self) -> None:
         now, connected = time.monotonic(), self.nats.client.is_connected
-        for shard, lane in enumerate(self._lanes):
+        for lane in self._lanes:
             lane.tick(now, connected=connected)
-            since = lane.unanswered_since
-            if since is None:
-                self.nats.client.heard(f"lane {shard}")
-            else:
-                self.nats.client.unheard(f"lane {shard}", since)
         loop = asyncio.get_running_loop()
         self._ticking = loop.call_later(_TICK_SECONDS, self._tick) if any(self._lanes) else None
 

@@ -135,9 +135,7 @@ class Recent:
                     try:
                         messages = await subscription.fetch(_AT_ONCE, timeout=_WAIT_SECONDS)
                     except TimeoutError:
-                        # Silence, or a consumer that has gone with its node, or is left on one
-                        # that is cut off with it.
-                        await self._nats.request(f"STREAM.INFO.{stream_of(shard)}")
+                        # Silence, or a consumer that has gone with its node.
                         await self._nats.request(f"CONSUMER.INFO.{stream_of(shard)}.{consumer}")
                         continue
                     seen = self._take(messages)
