@@ -75,7 +75,7 @@ class Postgres:
             stderr=subprocess.DEVNULL,
             cwd="/",
         )
-        wait_until(lambda: not asyncio.run(self._trouble()))
+        wait_until(self._ready)
 
     def guard(self, authority: CA) -> None:
         """Make a role ``nucleus`` that has to show a certificate of this authority as well."""
@@ -142,15 +142,10 @@ class Postgres:
         await connection.close()
         return found
 
-    async def _trouble(self) -> str:
-        import asyncpg
-
-        try:
-            connection = await asyncpg.connect(self.url())
-        except (OSError, asyncpg.PostgresError) as error:
-            return str(error)
-        await connection.close()
-        return ""
+    def _ready(self) -> bool:
+        # Not by asyncpg: it may leave a refused connection by TLS to the garbage collection.
+        asked = [str(self._binaries / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", self.port]
+        return subprocess.run(asked, check=False, cwd="/").returncode == 0
 
     def _password_file(self) -> Path:
         path = self.folder / "password"
