@@ -42,11 +42,11 @@ class Program:
 
     def says(self, text: str) -> None:
         """Return when it has printed a text."""
-        self._wait(lambda: text in self.printed)
+        self.wait(lambda: text in self.printed)
 
     def listens(self, port: str) -> None:
         """Return when connections to a port of loopback are accepted."""
-        self._wait(lambda: _accepts(int(port)))
+        self.wait(lambda: _accepts(int(port)))
 
     def end(self, number: int = signal.SIGINT) -> int:
         """Send a signal, and return its exit status when it has ended."""
@@ -61,7 +61,8 @@ class Program:
         for line in self.process.stdout:
             self.printed += line
 
-    def _wait(self, fact: Callable[[], object]) -> None:
+    def wait(self, fact: Callable[[], object]) -> None:
+        """Return when a fact holds; what it has printed is told when it never does."""
         try:
             wait_until(lambda: fact() or not self._reader.is_alive())
         except AssertionError as error:
