@@ -26,6 +26,7 @@ The rules, in the order in which they bind:
 from __future__ import annotations
 
 from collections import deque
+from math import inf
 from typing import TYPE_CHECKING
 
 from nucleus_logging.events import ERROR, INIT
@@ -142,9 +143,9 @@ class Delivery:
             return
         if self._began is None:
             self._began = now
-        if not adopted:
-            event.since = self._began if returned else now
+        event.since = -inf if adopted else self._began if returned else now
         event.waiting_since = now
+        event.strikes = 0
         event.adopted = adopted
         self.admitted += 1
         event.order = self.admitted

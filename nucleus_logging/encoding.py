@@ -33,14 +33,6 @@ def dumps(value: Mapping[str, object]) -> bytes:
         return _encode({whole_characters(key): _whole(one) for key, one in value.items()})
 
 
-def members(value: Mapping[str, object]) -> bytes:
-    """Return what stands between the braces of `dumps`."""
-    try:
-        return _raw(value)[1:-1]
-    except (ValueError, TypeError):
-        return dumps(value)[1:-1]
-
-
 def bounded(wire: dict[str, object], most: int) -> bytes:
     """Return an event as JSON, its payload cut when it takes more than ``most`` bytes."""
     core = dumps(wire)
@@ -116,11 +108,12 @@ def _copying(encode: Callable[[object], bytes]) -> Callable[[object], bytes]:
     return dumps
 
 
-_raw = _encode = _standard()
+#: As `dumps`, for texts without lone surrogates, and for results that are not kept.
+quick = _encode = _standard()
 try:
     import orjson
 
-    _raw = orjson.dumps
-    _encode = _copying(_raw)
+    quick = orjson.dumps
+    _encode = _copying(quick)
 except ImportError:
     pass

@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import re
 import time
-from math import inf
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -114,6 +113,12 @@ class Event:
         "waiting_since",
     )
 
+    order: int
+    rank: int
+    since: float
+    strikes: int
+    waiting_since: float
+
     def __init__(
         self, identifier: str, number: int, kind: int, date: int, core: bytes, facts: Facts
     ) -> None:
@@ -127,13 +132,8 @@ class Event:
         self.size = len(core) + _SPLICED[kind]
         self.session: Session | None = None
         self.segment: Segment | None = None
-        self.order = 0
-        self.rank = 0
-        self.since = -inf
-        self.waiting_since = 0.0
         self.adopted = False
         self.tries = 0
-        self.strikes = 0
         self.batch: Batch | None = None
         self.gone = False
 
@@ -243,15 +243,18 @@ class Encoder:
             None when the capture is not to be sent; `Volume` has counted it then.
         """
         volume = self.volume
-        number, session, created, kind, name, args, level, source, fields, user, _ = capture
+        kind, fields = capture[3], capture[8]
         if volume is None and kind in _FAMILIAR and not (fields and "fingerprint" in fields):
-            date = _date(created, session)
-            templates = self._templates
-            known = templates.whole if level is None else templates.core
-            core = known(capture, date)
+            number, session, created = capture[:3]
+            if type(created) is float and session.started <= created < _FAR:
+                date = int(created * 1000)
+            else:
+                date = _date(created, session)
+            core = self._templates.core(capture, date)
             if core is not None:
                 identifier = f"{self.prefix}{number:x}"  # as `event_id`, on every event's way
                 return Event(identifier, number, _FAMILIAR[kind], date, core, self.facts)
+        number, session, created, kind, name, args, level, source, fields, user, _ = capture
         if volume is not None and not volume.passes(capture):
             return None
         payload: Mapping[str, Scalar | None] = fields or {}
@@ -378,10 +381,7 @@ def _date(created: float, session: Session) -> int:
     Threads that log at the same moment may come to open a session in another order than
     their records were made; older records, from a queue or a socket, keep their dates.
     """
-    started = session.started
-    if type(created) is float and type(started) is float and 0.0 <= started <= created < _FAR:
-        return int(created * 1000)
-    date, first = _milliseconds(created), _milliseconds(started)
+    date, first = _milliseconds(created), _milliseconds(session.started)
     return first if date < first < date + _SIMULTANEOUS else date
 
 

@@ -10,6 +10,7 @@ Used by `nucleus_logging.client` (which rolls sessions over) and by the worker.
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -80,7 +81,9 @@ class Session:
     ) -> None:
         self.id = 1000 + int.from_bytes(os.urandom(4), "big") % 9000
         self.number = number
-        self.started = started
+        # Records can be made by hand.
+        usable = type(started) in (float, int) and started >= 0.0
+        self.started = started if usable else time.time()
         self.expires = expires
         self.user = user
         self.props = props

@@ -11,18 +11,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nucleus_logging.encoding import dumps, members
+from nucleus_logging.encoding import dumps, quick
 from nucleus_logging.naming import MAX_NAME, merge, names, told
 from nucleus_logging.payload import LONG_INTEGER, clean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import TypeAlias
 
     from nucleus_logging.events import Capture
     from nucleus_logging.naming import Source
     from nucleus_logging.payload import Limits, Scalar
     from nucleus_logging.scrub import Scrubber
-    from nucleus_logging.session import Session
+
+    #: What its events begin with, what their payloads do, and whether the names of its extras
+    #: hold no secrets and need no repair.
+    _Site: TypeAlias = tuple[bytes, bytes, bool]
 
 #: Names of members that do not stand for themselves in a payload, or not always.
 _OWN = frozenset({"level", "logger", "message"})
@@ -39,152 +43,151 @@ class Templates:
         limits, scrubber: as in `nucleus_logging.payload.clean`.
     """
 
-    __slots__ = ("_errors", "_heads", "_limits", "_prefix", "_scrubber", "_shapes", "_sources")
+    __slots__ = (
+        "_harmless",
+        "_limits",
+        "_longest",
+        "_plain",
+        "_prefix",
+        "_scrubber",
+        "_sites",
+        "_sources",
+    )
 
     def __init__(self, prefix: str, limits: Limits, scrubber: Scrubber | None) -> None:
         self._prefix = prefix
         self._limits = limits
         self._scrubber = scrubber
-        self._heads: dict[str, bytes] = {}
-        self._errors: dict[str, bytes] = {}
-        self._sources: dict[tuple[str, Source], bytes] = {}
-        #: Names that stand together in payloads, and need no repair nor hold secrets.
-        self._shapes: set[tuple[str, ...]] = set()
+        self._sites: dict[tuple[object, ...], _Site] = {}
+        self._sources: dict[tuple[object, Source], bytes] = {}
+        self._plain: dict[tuple[str, ...], bool] = {}
+        self._longest = limits.max_string
+        self._harmless: set[int] = set() if scrubber is None else scrubber.harmless
 
-    def core(self, capture: Capture, date: int) -> bytes | None:
-        """Return a record's or event dict's event as JSON, None for one that needs a closer look.
+    # In one piece: it is on the way of every event, and of an error's before its call returns.
+    def core(self, capture: Capture, date: int) -> bytes | None:  # noqa: C901
+        """Return an event as JSON, None for one that needs a closer look.
 
         Args:
-            capture: of type ``event`` or ``error``, with a level.
+            capture: of type ``event`` or ``error``.
             date: ms since 1970.
         """
         number, session, _, kind, name, args, level, source, fields, user, _ = capture
-        if len(name) > MAX_NAME:
-            return None
         put: dict[str, Scalar | None] = {}
-        failed = kind != "event"
-        if args or failed:
-            message = merge(name, args) if args else name
-            if failed or message != name:
+        texts: list[str] = []
+        longest, harmless = self._longest, self._harmless
+        plain = True
+        if level is not None and (args or kind != "event"):
+            try:
+                message = name % args if args else name
+            except Exception:
+                message = merge(name, args)  # type: ignore[arg-type]
+            if message != name or kind != "event":
                 put["message"] = message
+                if hash(message) not in harmless:
+                    texts.append("message")
+                if not message.isascii() or len(message) > longest:
+                    plain = False
+        extras: tuple[str, ...] = ()
         if fields:
-            own = _OWN if type(source) is not tuple else _OWN_WITH_PLACE
-            if not own.isdisjoint(fields) or len(fields) + _OTHERS > self._limits.max_keys:
-                return None
             # A record's last extra comes first.
-            put.update(fields if args is None else reversed(fields.items()))  # type: ignore[call-overload]
-            if "nucleus_name" in put:
-                asked = put.pop("nucleus_name")
-                if type(asked) is not str or not 0 < len(asked) <= MAX_NAME:
-                    return None
-                name = asked
+            for key in fields if args is None else reversed(fields):  # type: ignore[arg-type]
+                value = put[key] = fields[key]
+                sort = type(value)
+                if sort is str:
+                    if hash(value) not in harmless:
+                        texts.append(key)
+                    if not value.isascii() or len(value) > longest:  # type: ignore[union-attr, arg-type]
+                        plain = False
+                elif sort is int or sort is float:
+                    if not -LONG_INTEGER < value < LONG_INTEGER:  # type: ignore[operator]
+                        plain = False
+                elif sort is not bool:
+                    plain = False
+            extras = tuple(fields)
+            if "nucleus_name" in put and level is not None:
+                name = put.pop("nucleus_name")  # type: ignore[assignment]
+                extras = tuple(key for key in extras if key != "nucleus_name")
+                texts = [key for key in texts if key in put]
         try:
-            head = (self._errors if failed else self._heads)[name]
-            inner = self._sources[level, source]  # type: ignore[index]
+            head, inner, known = self._sites[kind, name, level, source, extras]
         except (KeyError, TypeError):
-            learnt = self._learn(kind, name, level, source)
-            if learnt is None:
+            site = self._learn(kind, name, level, source, extras)
+            if site is None:
                 return None
-            head, inner = learnt
-        if put:
-            rest = self._cleaned(put)
-            if rest:
-                inner += b"," + members(rest)
-        return self._joined(head, number, date, session, user, inner)
-
-    def whole(self, capture: Capture, date: int) -> bytes | None:
-        """Return an event of which all is in its fields, most errors, in the same way.
-
-        Args:
-            capture: of type ``event`` or ``error``, without a level.
-            date: ms since 1970.
-        """
-        number, session, _, kind, name, _, _, _, fields, user, _ = capture
-        if len(name) > MAX_NAME or not fields:
-            return None
-        heads = self._heads if kind == "event" else self._errors
-        head = heads.get(name) or self._head(heads, kind, name)
-        if head is None:
-            return None
-        inner = members(self._cleaned(fields))
-        return self._joined(head, number, date, session, user, inner) if inner else None
-
-    def _cleaned(self, put: Mapping[str, Scalar | None]) -> Mapping[str, Scalar]:
-        """Return what `clean` does; at once if names that were met before hold nothing strange."""
-        shape = tuple(put)
-        scrubber = self._scrubber
-        if scrubber is None or shape not in self._shapes:
-            return self._cleaned_first(put, shape)
-        longest, known = self._limits.max_string, scrubber.harmless
-        texts = []
-        for name, value in put.items():
-            kind = type(value)
-            if kind is str:
-                if not value.isascii() or len(value) > longest:  # type: ignore[union-attr, arg-type]
-                    return clean(put, self._limits, scrubber)
-                if hash(value) not in known:
-                    texts.append(name)
-            elif kind is int or kind is float:
-                if not -LONG_INTEGER < value < LONG_INTEGER:  # type: ignore[operator]
-                    return clean(put, self._limits, scrubber)
-            elif kind is not bool:
-                return clean(put, self._limits, scrubber)
-        if not texts or (len(texts) == 1 and scrubber.passes(put[texts[0]])):  # type: ignore[arg-type]
-            return put  # type: ignore[return-value]
-        if scrubber.fields(dict(put), texts):  # type: ignore[arg-type]
-            return clean(put, self._limits, scrubber)
-        return put  # type: ignore[return-value]
-
-    def _cleaned_first(
-        self, put: Mapping[str, Scalar | None], shape: tuple[str, ...]
-    ) -> Mapping[str, Scalar]:
-        """Do the same for names that have not been met together, and note if they can be kept."""
-        scrubber = self._scrubber
-        cleaned = clean(put, self._limits, scrubber)
-        if (
-            scrubber is not None
-            and not scrubber.asks
-            and tuple(cleaned) == shape
-            and all(scrubber.known.get(name) is False for name in shape)
-        ):
-            if len(self._shapes) >= _KEPT:
-                self._shapes.clear()
-            self._shapes.add(shape)
-        return cleaned
-
-    def _joined(
-        self, head: bytes, number: int, date: int, session: Session, user: str | None, inner: bytes
-    ) -> bytes | None:
-        who = b"%b," % members({"userId": user}) if user else b""
-        core = b'%b%x","date":%d,"sessionId":%d,%b"payload":{%b}}' % (
-            head, number, date, session.id, who, inner,
+            head, inner, known = site
+        if not (known and plain) or (texts and not self._pass(put, texts)):
+            put = clean(put, self._limits, self._scrubber)  # type: ignore[assignment]
+        try:
+            rest = quick(put)
+        except (ValueError, TypeError):
+            rest = dumps(put)
+        if len(rest) == 2:
+            inner = inner[:-1]
+            if not inner:
+                return None
+        who = b"%b," % dumps({"userId": user})[1:-1] if user else b""
+        core = b'%b%x","date":%d,"sessionId":%d,%b"payload":{%b%b}' % (
+            head, number, date, session.id, who, inner, rest[1:],
         )  # fmt: skip
         return core if len(core) <= self._limits.max_event else None
 
-    def _head(self, heads: dict[str, bytes], kind: str, name: str) -> bytes | None:
-        """Make what all events of a name begin with; None if somebody is asked about each text."""
+    def _pass(self, put: Mapping[str, Scalar | None], texts: list[str]) -> bool:
+        """Tell whether texts that were never met hold no secrets."""
         scrubber = self._scrubber
-        if scrubber is not None and scrubber.asks:
-            return None
-        if len(heads) >= _KEPT:
-            heads.clear()
-        wire = names(kind, name if scrubber is None else scrubber.text(name))
-        # Another thread may forget at any moment what is kept.
-        head = heads[name] = dumps({**wire, "id": self._prefix})[:-2]
-        return head
+        assert scrubber is not None
+        if len(texts) == 1 and scrubber.passes(put[texts[0]]):  # type: ignore[arg-type]
+            return True
+        return not scrubber.fields(dict(put), texts)  # type: ignore[arg-type]
 
     def _learn(
-        self, kind: str, name: str, level: object, source: Source
-    ) -> tuple[bytes, bytes] | None:
+        self, kind: str, name: str, level: object, source: Source, extras: tuple[str, ...]
+    ) -> _Site | None:
         """Make what is constant; None if it is not what it seems to be."""
-        said = told(source)
-        if type(level) is not str or type(said["logger"]) not in (str, type(None)):
+        scrubber = self._scrubber
+        if type(name) is not str or not 0 < len(name) <= MAX_NAME:
             return None
-        head = self._head(self._heads if kind == "event" else self._errors, kind, name)
-        if head is None:
-            return None
+        if scrubber is not None and scrubber.asks:
+            return None  # about each text
+        inner = b""
+        if level is not None:
+            own = _OWN if type(source) is not tuple else _OWN_WITH_PLACE
+            if not own.isdisjoint(extras) or len(extras) + _OTHERS > self._limits.max_keys:
+                return None
+            said = told(source)
+            if type(level) is not str or type(said["logger"]) not in (str, type(None)):
+                return None
+            inner = self._sources.get((level, source)) or self._inner(level, source)
+        wire = names(kind, name if scrubber is None else scrubber.text(name))
+        head = dumps({**wire, "id": self._prefix})[:-2]
+        plain = self._plain.get(extras)
+        if plain is None:
+            plain = self._judged(extras)
+        # Another thread may forget at any moment what is kept.
+        if len(self._sites) >= _KEPT:
+            self._sites.clear()
+        site = self._sites[kind, name, level, source, extras] = head, inner, plain
+        return site
+
+    def _inner(self, level: str, source: Source) -> bytes:
+        """Make the first members of a payload."""
         if len(self._sources) >= _KEPT:
             self._sources.clear()
-        fields = {"level": level.lower(), **said}
-        inner = self._sources[level, source] = members(clean(fields, self._limits, self._scrubber))
-        return head, inner
+        fields = {"level": level.lower(), **told(source)}
+        made = dumps(clean(fields, self._limits, self._scrubber))[1:-1] + b","
+        self._sources[level, source] = made
+        return made
+
+    def _judged(self, extras: tuple[str, ...]) -> bool:
+        """Look whether names hold no secrets and need no repair."""
+        if len(self._plain) >= _KEPT:
+            self._plain.clear()
+        scrubber = self._scrubber
+        names = dict.fromkeys(("message", *extras), 0)
+        cleaned = clean(names, self._limits, scrubber)
+        plain = self._plain[extras] = (
+            scrubber is not None
+            and list(cleaned) == list(names)
+            and all(scrubber.known.get(name) is False for name in names)
+        )
+        return plain

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,6 +55,12 @@ class TestSession:
         assert 1000 <= min(ids) < 1100
         assert 9900 < max(ids) <= 9999
         assert len(set(ids)) > 7000
+
+    @pytest.mark.parametrize("started", [None, "yesterday", float("nan"), -1.0, True])
+    def test_a_start_that_is_none(self, started: Any) -> None:
+        """A record made by hand may open one; it begins now then."""
+        before = time.time()
+        assert before <= Session(1, started, 0.0, None, {}).started <= time.time()
 
     def test_at_first(self) -> None:
         """Nothing is known of its init when it is made."""

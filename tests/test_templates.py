@@ -17,15 +17,16 @@ def test_forgotten_by_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     maker = Maker()
     capture = (*maker.capture("hello")[:6], "INFO", *maker.capture()[7:])
     expected = json.loads(maker.encoder.encode(capture).core)
-    made: Any = templates.members
+    made: Any = templates.dumps
 
     def forgetting(fields: Any) -> Any:
-        maker.encoder._templates._heads.clear()
-        maker.encoder._templates._sources.clear()
+        kept = maker.encoder._templates
+        for each in (kept._sites, kept._sources, kept._plain):
+            each.clear()
         return made(fields)
 
     forgetting({})
-    monkeypatch.setattr(templates, "members", forgetting)
+    monkeypatch.setattr(templates, "dumps", forgetting)
     assert json.loads(maker.encoder.encode(capture).core) == expected
 
 
