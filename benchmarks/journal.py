@@ -38,7 +38,7 @@ CALLS = {BELOW: 100, ERROR: 20, EXCEPTION: 20}
 """Errors come in small numbers: in a long row of them the worker's share is measured as well."""
 PAUSE = 0.05
 """Seconds in which the worker takes up what was logged."""
-BARS = {BELOW: 0.2, ERROR: 1.4, EXCEPTION: 1.0}
+BARS = {BELOW: 0.2, ERROR: 1.2, EXCEPTION: 1.0}
 """What the journal may cost of FileHandler. A bare error has to be scrubbed and encoded as JSON in
 the caller's thread, instead of the worker's, to be on disk when the call returns; FileHandler only
 merges its text. Line and write alone, a checksum included, are half of what it costs."""

@@ -367,7 +367,8 @@ class Intake:
                 self.put_sized((*capture[:3], "", *capture[4:]), 0)
             else:
                 session = event.session = capture[1]
-                self.spool.write_now(event, session, self._put_event)
+                if not self.spool.journal.append(event, session, self.buffer):
+                    self.spool.write_now(event, session, self._put_event)
         else:
             size = len(capture[4])
             for value in (*(capture[5] or ()), *(capture[8] or {}).values()):

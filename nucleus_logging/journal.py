@@ -6,30 +6,22 @@ adds), each line closing with a checksum; ids of acknowledged events are appende
 A segment all of whose events are acknowledged is deleted; one whose lock can be had belongs to
 nobody any more and is adopted, by exactly one process.
 
-Two parties write. The worker stores, in one write, what has not been acknowledged within a
-moment. Callers write errors themselves, and what memory has no room for; they take no lock:
-a caller registers with the segment, looks whether it has been sealed meanwhile, writes with
-one ``O_APPEND`` write and signs off. The worker seals a segment before it looks for writers,
-so one of the two always sees the other. A segment that is large enough is left for the next one
-by the worker, or by whoever finds it twice as large because the worker is busy.
-
-Everything else here belongs to the worker's thread. Nothing here logs or raises: a disk that
-fails makes `Journal.broken` true until a segment can be created again.
+The worker stores, in one write, what has not been acknowledged within a moment; callers write
+errors themselves, and what memory has no room for: see `nucleus_logging.appending`. Everything
+here belongs to the worker's thread. Nothing logs or raises: a disk that fails makes
+`Journal.broken` true until a segment can be created again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import time
-from itertools import count
 from typing import TYPE_CHECKING
 
-from nucleus_logging import segment as files
+from nucleus_logging.appending import Appending
 from nucleus_logging.events import BY_NUMBER, ERROR, INIT, PLAIN, Event, Facts
 from nucleus_logging.lines import closing_line, json_line
 from nucleus_logging.orphans import Orphans, set_aside
-from nucleus_logging.session import new_prefix
 from nucleus_logging.syncing import Syncing
 
 if TYPE_CHECKING:
@@ -40,11 +32,10 @@ if TYPE_CHECKING:
     from nucleus_logging.segment import Segment
 
 _RETRY_INTERVAL = 1.0
-_SEGMENT_BYTES = 1024 * 1024
 _KINDS = {"error": ERROR, "init": INIT}
 
 
-class Journal:
+class Journal(Appending):
     """The segments that this process holds: its own, and those that it has adopted.
 
     Args:
@@ -57,33 +48,9 @@ class Journal:
     def __init__(
         self, directory: str, options: Options, facts: Facts, diagnostics: Diagnostics
     ) -> None:
-        self.directory = directory
-        self.options = options
-        self.facts = facts
-        self._diagnostics = diagnostics
-        self._segment_bytes = max(16 * 1024, min(_SEGMENT_BYTES, options.spool_limit // 16))
-        # By generation, from the oldest on. That of the active one is in `_generation`; a number
-        # whose segment does not exist yet is whoever comes first's to create.
-        self._own: dict[int, Segment] = {}
-        self._generation = 1
-        self._name = f"{time.time_ns():020d}-{os.getpid()}-{new_prefix()}"
-        self._numbers = count()
+        super().__init__(directory, options, facts, diagnostics)
         self.orphans = Orphans(directory, diagnostics)
-        self.broken = False
-        self._told = False
-        self._retry_at = 0.0
         self.syncing = Syncing()
-        self.last_error: str | None = None
-
-    @property
-    def active(self) -> Segment | None:
-        """The segment that is being written, if there is one."""
-        return self._own.get(self._generation)
-
-    @property
-    def segments(self) -> list[Segment]:
-        """This process's own segments, oldest first."""
-        return list(self._own.copy().values())
 
     def all(self) -> list[Segment]:
         """Return all segments that this process holds."""
@@ -97,72 +64,6 @@ class Journal:
     def full(self) -> bool:
         """Tell whether ``spool_limit`` has been reached."""
         return self.size > self.options.spool_limit
-
-    # What follows may be called by any thread.
-
-    def enter(self, caller: bool = False) -> Segment | None:
-        """Register as a writer with the active segment, creating it if there is none.
-
-        Args:
-            caller: it is no thread of ours: one is created by it only when the worker is busy.
-
-        Returns:
-            the segment, to be left with `Segment.leave`; None when the journal is broken.
-        """
-        most = 2 * self._segment_bytes if caller else self._segment_bytes
-        while not self.broken:
-            generation = self._generation
-            segment = self._own.get(generation)
-            if segment is None:
-                segment = self._create(generation)
-                if segment is None:
-                    return None
-            if segment.size < most:
-                segment.users.append(None)
-                if not segment.sealed:
-                    return segment
-                segment.leave()
-            # A late thread may set it back to a generation that is over: it is passed again.
-            self._generation = generation + 1
-        return None
-
-    def _create(self, generation: int) -> Segment | None:
-        name = f"{self._name}-{next(self._numbers):06d}"
-        with files.opening(os.path.join(self.directory, name)):
-            try:
-                created = files.create(self.directory, name, self.options, self.facts)
-            except OSError as error:
-                self._fail("cannot open a journal segment", error)
-                return None
-            created.generation = generation
-            segment = self._own.setdefault(generation, created)
-        if segment is not created:
-            created.delete()
-        return segment
-
-    def _fail(self, what: str, error: OSError) -> None:
-        self.broken = True
-        self._retry_at = 0.0
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        self.last_error = f"journal {self.directory}: {what}: {reason}"
-        if not self._told:
-            self._told = True
-            self._diagnostics.say(self.last_error + "; going on in memory")
-
-    def write(self, segment: Segment, data: bytes) -> bool:
-        """Append whole lines to a segment that the caller has entered."""
-        try:
-            segment.write(data)
-        except OSError as error:
-            self._fail("cannot write", error)
-            return False
-        if self._told:
-            # Only now: a disk may have room for the first lines of a segment, and not for more.
-            self._told = False
-            self._diagnostics.say(f"journal {self.directory}: works again")
-        return True
-
-    # What follows is the worker's.
 
     def revive(self, now: float) -> bool:
         """Try a broken journal again, at most once a second; tell whether it works."""

@@ -34,7 +34,7 @@ ROWS = (
     ("intake", "passage"),
     ("delivery", "buffer"),
     ("flight", "lanes"),
-    ("journal", "segment", "lines", "orphans", "surplus", "syncing", "inventory"),
+    ("journal", "appending", "segment", "lines", "orphans", "surplus", "syncing", "inventory"),
     ("transports",),
     ("events",),
     ("volume", "rewriting", "trail", "context", "templates"),
