@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -53,6 +52,8 @@ def _timestamp(date: str) -> float | None:
     found = _DATE.fullmatch(date)
     if found is None:
         return None
+    from datetime import datetime, timezone  # half a megabyte, for what hardly any server says
+
     day, name, *others = found.groups()
     year, hour, minute, second = map(int, others)
     try:
