@@ -18,7 +18,7 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
-from tests.tools import MS
+from tests.tools import MS, kept_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,10 +83,10 @@ def _measured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture
 def collector(tmp_path: Path) -> Iterator[Collector]:
-    """A collector on a free loopback port, with a database of its own."""
+    """A collector on a loopback port and with a database of its own, also while it is stopped."""
     from nucleus_logging.collector import Collector
 
-    with Collector(db=tmp_path / "collector.db") as running:
+    with kept_port() as port, Collector(db=tmp_path / "collector.db", port=port) as running:
         yield running
 
 

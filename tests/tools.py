@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,6 +31,21 @@ def wait_until(fact: Callable[[], object], timeout: float = 40_000 * MS) -> None
     while not fact():
         assert time.monotonic() < end, f"still not true after {timeout:.1f} s: {fact}"
         time.sleep(5 * MS)
+
+
+@contextmanager
+def kept_port() -> Iterator[int]:
+    """A port of loopback that the system gives to nobody else, also while no server has it.
+
+    Without this, whoever tries again for a server that is away may reach one of another test.
+    """
+    with socket.socket() as keeper:
+        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        keeper.bind(("127.0.0.1", 0))
+        port = keeper.getsockname()[1]
+        if sys.platform != "linux":  # elsewhere a server cannot have it together with the keeper
+            keeper.close()
+        yield port
 
 
 def least(measure: Callable[[], float], bound: float, tries: int = 5) -> float:

@@ -81,7 +81,8 @@ class TestWebSocket:
 
         with ThreadPoolExecutor(50) as pool:
             list(pool.map(run, range(50)))
-        assert collector.store.count() == 500
+        stored = sorted((one.device, one.name) for one in collector.store.events())
+        assert stored == sorted((f"d{n}", f"n{n * 100 + s}") for n in range(50) for s in range(10))
 
     def test_compressed_frames(self, collector: Collector) -> None:
         """permessage-deflate is agreed on and understood."""
