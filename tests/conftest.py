@@ -82,11 +82,18 @@ def _measured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture
-def collector(tmp_path: Path) -> Iterator[Collector]:
+def port() -> Iterator[int]:
+    """A port for a server that goes and comes back."""
+    with kept_port() as kept:
+        yield kept
+
+
+@pytest.fixture
+def collector(tmp_path: Path, port: int) -> Iterator[Collector]:
     """A collector on a loopback port and with a database of its own, also while it is stopped."""
     from nucleus_logging.collector import Collector
 
-    with kept_port() as port, Collector(db=tmp_path / "collector.db", port=port) as running:
+    with Collector(db=tmp_path / "collector.db", port=port) as running:
         yield running
 
 

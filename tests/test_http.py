@@ -84,11 +84,11 @@ class TestPost:
             assert [post(server.url).status for _ in range(4)] == [500, 429, 200, 200]
             assert len(server.connections) == 1
 
-    def test_server_restarts(self, post: Callable[..., Reply]) -> None:
+    def test_server_restarts(self, post: Callable[..., Reply], port: int) -> None:
         """A kept connection that the server has ended meanwhile is replaced, unnoticed."""
-        with FaultyServer() as server:
+        with FaultyServer(port=port) as server:
             post(server.url)
-        with FaultyServer(port=server.port) as again:
+        with FaultyServer(port=port) as again:
             assert post(again.url) == ACK
 
     def test_server_ends_at_the_wrong_moment(self, post: Callable[..., Reply]) -> None:

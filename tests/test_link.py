@@ -179,16 +179,16 @@ class TestBadServers:
             assert time.monotonic() - left >= 400 * MS
             assert names(server, 1) == expected
 
-    def test_server_that_comes_back(self) -> None:
+    def test_server_that_comes_back(self, port: int) -> None:
         """What was logged while the server was away arrives when it is back, in order."""
-        with FaultyServer() as server:
+        with FaultyServer(port=port) as server:
             client = client_of(server)
             track(client, 1)
             wait_until(lambda: client.stats().acknowledged == 2)
         for number in range(50):
             client.track(f"later{number}")
         wait_until(lambda: not client.stats().connected)
-        with FaultyServer(port=server.port) as again:
+        with FaultyServer(port=port) as again:
             assert client.flush(20_000 * MS)
             assert [name for name in names(again, 0) if name.startswith("later")] == [
                 f"later{number}" for number in range(50)
@@ -430,9 +430,10 @@ class TestAcknowledgements:
             track(client, 3)
             wait_until(lambda: settled(client) and client.stats().acknowledged == 4)
 
-    def test_anon_id_assigned_by_the_server(self) -> None:
+    def test_anon_id_assigned_by_the_server(self, port: int) -> None:
         """An ``anonId`` that the server assigns is used from then on, and kept."""
-        with FaultyServer([steps.Accept(steps.Assign(anonId="AssignedHere"))]) as server:
+        assigning = steps.Accept(steps.Assign(anonId="AssignedHere"))
+        with FaultyServer([assigning], port=port) as server:
             client = client_of(server)
             for name in ("one", "two"):
                 client.track(name)
@@ -443,7 +444,7 @@ class TestAcknowledgements:
                 True,
             ]
         close_all(0)
-        with FaultyServer(port=server.port) as again:
+        with FaultyServer(port=port) as again:
             client = client_of(again)
             client.track("three")
             assert client.flush(30_000 * MS)

@@ -335,11 +335,11 @@ class TestClock:
             assert client.stats().dropped == {}
 
     def test_what_waits_when_the_clock_is_set(
-        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Any, port: int
     ) -> None:
         """A machine that learns the time after it has booted loses nothing logged before."""
         now = time.time
-        with FaultyServer() as server:
+        with FaultyServer(port=port) as server:
             pass
         for spool in (False, str(tmp_path)):
             client = client_of(server, spool=spool, queue_size=5)
@@ -350,7 +350,7 @@ class TestClock:
                     client.track_error(KeyError("early"), f"f{number}")
                 wait_until(lambda client=client: client.stats().last_error)
                 wait_until(lambda client=client: not client._machine.shipper.buffer.captures)
-            with FaultyServer(port=server.port) as back:
+            with FaultyServer(port=port) as back:
                 assert client.flush(20_000 * MS)
                 assert "expired" not in client.stats().dropped
                 assert len(back.events) >= 5
