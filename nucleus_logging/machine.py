@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from nucleus_logging.stats import Stats
 
 
+_STATS = "nucleus_logging.stats"
+
+
 class Machine:
     """The parts, for one client in one process.
 
@@ -232,15 +235,22 @@ def _scrubber(options: Options) -> Scrubber | None:
 
 def _stats_type() -> type[Stats]:
     """What `stats` returns, imported when somebody asks for it: dataclasses take 0.7 MB."""
-    name = "nucleus_logging.stats"
-    if name not in sys.modules:
+    made = _loaded_stats()
+    if made is None:
         # On a thread of its own: a signal handler that comes in the middle and asks as well waits
-        # for it, instead of finding half a module. Bounded, since the handler may have interrupted
-        # an import that this one has to wait for.
-        importing = threading.Thread(target=import_module, args=(name,), daemon=True)
+        # for one, instead of finding half a module, or Python's own lock for imports half taken.
+        # Bounded, since it may have interrupted an import that this one has to wait for.
+        importing = threading.Thread(target=import_module, args=(_STATS,), daemon=True)
         with suppress(RuntimeError):  # no more threads: the interpreter is ending
             importing.start()
             importing.join(1.0)
+        made = _loaded_stats()
+    if made is not None:
+        return made
     from nucleus_logging.stats import Stats
 
     return Stats
+
+
+def _loaded_stats() -> type[Stats] | None:
+    return getattr(sys.modules.get(_STATS), "Stats", None)

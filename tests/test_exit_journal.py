@@ -129,6 +129,7 @@ def test_killed_while_the_worker_cannot_work(collector: Collector, spool: Path) 
     """When it does not come to its work, whoever logs sees that what was logged is on disk."""
     collector.stop()
     code = """
+from pathlib import Path
 from nucleus_logging.shipper import Shipper
 turn, stuck = Shipper.turn, False
 def late(self, now, *woken):
@@ -138,7 +139,10 @@ def late(self, now, *woken):
 Shipper.turn = late
 logger = shipping()
 logger.info("first", extra={"n": 0})
-until(lambda: client().stats().journal_bytes)
+# A segment is begun with a header: what grows from here on must be what was logged later.
+def stored():
+    return any(b'"n":0' in path.read_bytes() for path in Path(sys.argv[2]).rglob("*.jsonl"))
+until(stored)
 before, stuck = client().stats().journal_bytes, True
 number = 0
 while client().stats().journal_bytes == before:
