@@ -96,6 +96,8 @@ def parse_filter(text: str) -> tuple[Condition, ...]:
 def conditions(text: str) -> tuple[Condition, ...]:
     """The conditions as written, without the default about heartbeats."""
     found = []
+    # PostgreSQL's texts hold no NUL, and SQLite takes a pattern to end there.
+    text = text.replace("\0", "\ufffd")
     for negation, prefix, value in _WORD.findall(text)[:_LIMIT]:
         field = _field(prefix[:-1])
         literal = value.startswith('"')
@@ -130,7 +132,9 @@ def matches(wanted: Sequence[Condition], event: Stored) -> bool:
 def _holds(condition: Condition, event: Stored) -> bool:
     field, value = condition.field, condition.value
     if not field:
-        payload = json.dumps(event.payload, separators=(",", ":"), ensure_ascii=False)
+        payload = ""
+        if event.payload:
+            payload = json.dumps(event.payload, separators=(",", ":"), ensure_ascii=False)
         escaped = json.dumps(value, ensure_ascii=False)[1:-1]
         found = _folded(value) in _folded(event.name or "")
         return found or _folded(escaped) in _folded(payload)

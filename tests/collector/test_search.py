@@ -71,6 +71,8 @@ def found(store: Store, text: str) -> list[int]:
         ("payload.ratio:0.5", [3]),
         ("login", [1, 0]),
         ("login -failed", [1]),
+        ("\0", []),
+        ('"{"', [3, 2, 1, 0]),
         ('"quoted"', [2]),
         (r'"a \"quoted\""', [2]),
         ("100%", [2]),
@@ -123,7 +125,9 @@ def test_any_text_is_a_value(store: Store, text: str) -> None:
     """Nothing that is searched for becomes part of a statement."""
     for field in ("", "name:", "payload.x:", f"payload.{text}:"):
         quoted = text.replace("\\", "\\\\").replace('"', '\\"')
-        store.search(Query(conditions(f'{field}"{quoted}"')))
+        wanted = conditions(f'{field}"{quoted}"')
+        found = {one.id for one in store.search(Query(wanted)).events}
+        assert found == {one.id for one in store.events() if matches(wanted, one)}
 
 
 def test_a_walk_ends_when_its_time_is_up(store: Store) -> None:

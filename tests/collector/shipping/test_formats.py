@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from nucleus_logging.collector.shipping.entries import entries
 from nucleus_logging.collector.shipping.formats import FORMATS, Continued, Entry, recognise
 from nucleus_logging.collector.shipping.plain import exception_of, shape
 from nucleus_logging.collector.shipping.source import IDLE, Line
+from tests.tools import MS
 
 SECOND = 1_772_590_360
 STRUCTLOG = {"event": "user logged in", "level": "info", "timestamp": "2026-03-04T02:12:40Z"}
@@ -357,9 +359,12 @@ class TestEntries:
         ["'" * 100_000, "(" * 100_000, "a=" * 50_000, "[" * 100_000, "1" * 100_000, "a." * 50_000],
     )
     def test_hostile_lines_are_quick(self, line: str) -> None:
-        """No line takes more than a moment, in any format."""
+        """None takes more than a moment in any format, and each is told or counted."""
         for name in (None, *FORMATS):
-            read(f"{line}\n{line}", name)
+            began = time.monotonic()
+            found, bad = read(f"{line}\n{line}", name)
+            assert time.monotonic() < began + 10_000 * MS
+            assert ([entry.message for entry in found], bad) in (([line, line], []), ([], [1, 2]))
 
 
 def test_shapes() -> None:
