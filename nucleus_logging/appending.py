@@ -33,7 +33,7 @@ _SEGMENT_BYTES = 1024 * 1024
 
 
 class Appending:
-    """See the module.
+    """The segments that this process writes.
 
     Args:
         directory: where the segments of this app id and endpoint live; created when needed.

@@ -88,7 +88,8 @@ class Event:
         fingerprint: what an error's repeats have in common; "" without an exception.
         session: its session when it is this process's ``init``, to be marked as safe.
         segment: the journal's segment that holds it, if one does.
-        order, rank, since, waiting_since, adopted, tries, strikes, batch, gone: `Delivery`'s own.
+        adopted, tries, batch, gone: `Delivery`'s own, and from when it takes it in
+            order, rank, since, strikes, waiting_since.
     """
 
     __slots__ = (
@@ -112,7 +113,6 @@ class Event:
         "tries",
         "waiting_since",
     )
-
     order: int
     rank: int
     since: float

@@ -38,11 +38,7 @@ _KINDS = {"error": ERROR, "init": INIT}
 class Journal(Appending):
     """The segments that this process holds: its own, and those that it has adopted.
 
-    Args:
-        directory: where the segments of this app id and endpoint live; created when needed.
-        options: ``spool_limit`` (bytes), ``overflow``, ``max_age`` (seconds).
-        facts: of this installation; written into each segment once they are known.
-        diagnostics: where failures are told, once for each time that the disk fails.
+    Its arguments are those of `Appending`.
     """
 
     def __init__(
