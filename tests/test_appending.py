@@ -61,6 +61,21 @@ def test_an_error_is_written_and_queued(one: Journal, buffer: Buffer) -> None:
     assert segment.size == os.fstat(segment.fd).st_size
 
 
+def test_it_is_queued_before_its_writer_signs_off(one: Journal) -> None:
+    """The worker deletes a segment without writers once it has seen all that they have queued."""
+    signed_in: list[int] = []
+
+    class Watched(Buffer):
+        def put_large(self, item: Any, size: int) -> None:
+            signed_in.append(len(item.segment.users))
+            super().put_large(item, size)
+
+    maker = Maker()
+    maker.session.safe = True
+    assert one.append(maker.event(kind="error"), maker.session, Watched(options(), lambda: None))
+    assert signed_in == [1]
+
+
 def sealed(kept: Journal, maker: Maker, patch: pytest.MonkeyPatch) -> None:
     """The worker leaves the segment for the next one at this moment."""
     active(kept).sealed = True
