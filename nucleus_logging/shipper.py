@@ -98,9 +98,9 @@ class Shipper(Resting):
         return self._uptake.hurry()
 
     @property
-    def hurried(self) -> bool:
-        """Whether the next turn is to take everything up."""
-        return self._uptake.hurried
+    def unhurried(self) -> bool:
+        """Whether it is an error that calls, for which nobody waits."""
+        return self._uptake.hurried and not (self._waiters or self._waiters.asked)
 
     def rung(self, now: float) -> None:
         """Note when the worker was woken for captures."""

@@ -29,7 +29,7 @@ _SHORTEST_PAUSE = 0.05
 _LONGEST_PAUSE = 60.0
 _GLANCE = 0.02
 #: Seconds that an error is left alone with those that follow it.
-_BREATH = 0.002
+_BREATH = 0.005
 #: Seconds for which no thread is started at most while a fork is prepared.
 _FORK_TIMEOUT = 1.0
 
@@ -311,7 +311,7 @@ class Worker:
         for key, events in ready:
             if key.fileobj is bell:
                 called = True
-                if shipper.hurried:
+                if shipper.unhurried:
                     # Errors come in rows, and each gives the interpreter away while it is written:
                     # whoever logs them would get it back only when the turn is done.
                     time.sleep(_BREATH)

@@ -45,6 +45,16 @@ class TestLife:
             assert client.flush(30_000 * MS)
         assert before <= idle
 
+    def test_an_error_is_left_alone_with_others(self) -> None:
+        """Whoever logs the next ones keeps the interpreter meanwhile, unless somebody waits."""
+        with FaultyServer() as server:
+            shipper = client_of(server)._machine.shipper
+            assert not shipper.unhurried
+            shipper.hurry()
+            assert shipper.unhurried
+            shipper.request(1)
+            assert not shipper.unhurried
+
     def test_close_ends_it(self) -> None:
         """`close` ends thread and connection; the next event starts both again."""
         with FaultyServer() as server:
