@@ -256,7 +256,7 @@ def size(name: str) -> list[float]:
     """Bytes of a message that holds the protocol's example event."""
     from nucleus_logging import Client
     from nucleus_logging.collector import Collector
-    from nucleus_logging.events import frame
+    from nucleus_logging.events import WRITTEN, frame
 
     with tempfile.TemporaryDirectory() as folder, Collector(db=Path(folder, "c.db")) as collector:
         client = Client("size", endpoint=collector.url, spool=False)
@@ -267,6 +267,7 @@ def size(name: str) -> list[float]:
         client.track("PLAYED_TRACK", PLAYED)
         (capture,) = intake.captures
         assert isinstance(capture, tuple)
+        assert len(capture) != WRITTEN
         event = intake.encoder.encode(capture)
         assert event is not None
         client.close(5)

@@ -13,21 +13,21 @@ from __future__ import annotations
 
 import os
 import time
-from binascii import crc32
 from itertools import count
 from typing import TYPE_CHECKING
+from zlib import adler32
 
 from nucleus_logging import segment as files
+from nucleus_logging.counting import SLOT
 from nucleus_logging.session import new_prefix
 
 if TYPE_CHECKING:
     from nucleus_logging.buffer import Buffer
     from nucleus_logging.diagnostics import Diagnostics
     from nucleus_logging.diversion import Sink
-    from nucleus_logging.events import Event, Facts
+    from nucleus_logging.events import Capture, Facts
     from nucleus_logging.options import Options
     from nucleus_logging.segment import Segment
-    from nucleus_logging.session import Session
 
 _SEGMENT_BYTES = 1024 * 1024
 
@@ -98,12 +98,18 @@ class Appending:
         return None
 
     # In one piece, and for the usual case alone: it is on the way of every error.
-    def append(self, event: Event, session: Session, buffer: Buffer | Sink) -> bool:
+    def append(self, capture: Capture, date: int, body: bytes, buffer: Buffer | Sink) -> bool:
         """Write an event to the active segment and queue it, as `Carrying.write_now` does.
+
+        Args:
+            capture: what the event was made of.
+            date, body: as `Templates.body` gives them.
+            buffer: where it is queued.
 
         Returns:
             False, and nothing is queued, when it takes more than to write its line.
         """
+        session = capture[1]
         segment = self._own.get(self._generation)
         if (
             segment is None
@@ -114,8 +120,7 @@ class Appending:
             or self.options.overflow != "drop_oldest"
         ):
             return False
-        core = event.core
-        line = b'%b,"crc":"%08x"}\n' % (core[:-1], crc32(core))  # as `closing_line`
+        line = body + b',"sum":"%08x"}\n' % adler32(body)  # as `closing_line`
         segment.users.append(None)
         try:
             if segment.sealed:
@@ -129,10 +134,13 @@ class Appending:
                 segment.torn = True
                 return False
             segment.dirty = True
-            event.segment = segment
             # Before signing off: the worker takes a segment for idle only when it has emptied
             # the buffer after the last writer left.
-            buffer.put_large(event, event.size)
+            item = (capture[0], session, date, capture[3], body, segment)
+            if written < SLOT and len(buffer.captures) + 1 < buffer.mark:
+                buffer.captures.append(item)
+            else:
+                buffer.put_large(item, written)
             return True
         finally:
             segment.users.pop()

@@ -25,10 +25,10 @@ from nucleus_logging.events import ERROR, Event
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nucleus_logging.events import Capture
+    from nucleus_logging.events import Entry
     from nucleus_logging.options import Options
 
-    Item = Capture | Event | None
+    Item = Entry | None
 
 _CARRIED = 128
 #: Seconds after which callers carry what still waits for the worker; on disk within 0.2, it is
@@ -46,8 +46,8 @@ class Buffer:
     Attributes:
         limit: the length that the deque may have.
         slot: the bytes that one entry of it stands for.
-        captures: what callers append to: captures, events that a caller has encoded already,
-            and fillers.
+        captures: what callers append to: captures, what a caller has encoded already, and
+            fillers.
         dropped: how many captures callers have dropped.
         spared: what is to be sorted in again: errors that gave way in ``captures`` to newer ones,
             and what callers have encoded and stored for the worker.
@@ -64,11 +64,11 @@ class Buffer:
         self.retune(options)
         self._alert = alert
         self.captures: deque[Item] = deque()
-        self.spared: deque[Capture | Event] = deque()
+        self.spared: deque[Entry] = deque()
         self.mark = 0
         self.late_at = inf
-        self.noted: Callable[[list[Capture | Event]], None] = lambda items: None
-        self.carry: Callable[[list[Capture | Event]], bool] | None = None
+        self.noted: Callable[[list[Entry]], None] = lambda items: None
+        self.carry: Callable[[list[Entry]], bool] | None = None
         self.carrying: deque[int] = deque()
         self.behind: int | None = None
         self.held = 0
@@ -83,12 +83,13 @@ class Buffer:
         # would have to be carried as well, without end.
         scrub = () if isinstance(options.scrub, bool) else options.scrub
         asks = options.before_send is not None or any(map(callable, scrub))
+        self._waits = options.overflow == "block"
         self._helps = options.overflow == "drop_oldest" and not asks
 
     @property
     def blocking(self) -> bool:
         """Whether callers wait when memory is full, this side of the worker and behind it."""
-        return self.options.overflow == "block" and self.carry is None
+        return self._waits and self.carry is None
 
     def awake(self) -> None:
         """Note that the worker is awake: only a full buffer needs more than an append."""
@@ -100,7 +101,7 @@ class Buffer:
             return len(self.spared)
         return sum(1 for item in list(self.captures) if item is not None) + len(self.spared)
 
-    def put_large(self, item: Capture | Event, size: int) -> None:
+    def put_large(self, item: Entry, size: int) -> None:
         """Append an item of ``size`` bytes, with the fillers that it takes."""
         # One that is larger than all that may be held still gets in, if it is alone.
         if size < self.slot:
@@ -111,7 +112,8 @@ class Buffer:
         if len(self.captures) >= self.mark:
             try:
                 # Whoever logs an error calls the worker himself; 0 if there is none to be called.
-                if not (self.mark and _is_error(item)) or len(self.captures) > self._room():
+                full = self._waits or len(self.captures) > self.limit
+                if full or not self.mark or not _is_error(item):
                     self.crossed()
             except RecursionError:
                 return  # it is queued all the same, and the next one will cross the mark as well
@@ -140,13 +142,13 @@ class Buffer:
         if not self.captures:
             self.emptied(now)
 
-    def taken(self, most: int) -> list[Capture | Event]:
+    def taken(self, most: int) -> list[Entry]:
         """Take out what is in it, errors that were spared included, by their numbers.
 
         Args:
             most: entries that are taken at most.
         """
-        items: list[Capture | Event] = []
+        items: list[Entry] = []
         try:
             for _ in range(most):
                 item = self.captures.popleft()
@@ -200,13 +202,13 @@ class Buffer:
                 return
             time.sleep(0.001)
 
-    def _carry(self, carry: Callable[[list[Capture | Event]], bool], oldest: bool = False) -> None:
+    def _carry(self, carry: Callable[[list[Entry]], bool], oldest: bool = False) -> None:
         """Take the newest captures, or the oldest, to the journal, several with one write.
 
         A write gives the interpreter away, and getting it back from a busy thread takes longer
         than encoding some more: so nobody should have to do this for each capture.
         """
-        taken: list[Capture | Event] = []
+        taken: list[Entry] = []
         stored = False
         # Whoever logged one of them may log the next one before they are on disk: the worker must
         # not let that overtake. All that a thread logs from here on has a greater number.
@@ -232,7 +234,7 @@ class Buffer:
         if not stored:
             self.carry = None
 
-    def _put_back(self, taken: list[Capture | Event], oldest: bool) -> None:
+    def _put_back(self, taken: list[Entry], oldest: bool) -> None:
         if oldest:
             self.captures.extendleft(reversed(taken))
         else:
@@ -261,11 +263,11 @@ class Buffer:
         return True
 
 
-def _number(item: Capture | Event) -> int:
+def _number(item: Entry) -> int:
     return item.number if isinstance(item, Event) else item[0]
 
 
-def _is_error(item: Capture | Event) -> bool:
+def _is_error(item: Entry) -> bool:
     return item.kind == ERROR if isinstance(item, Event) else item[3] == "error"
 
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from nucleus_logging.counting import Tally
-from nucleus_logging.events import Event
+from nucleus_logging.events import WRITTEN, Event
 from nucleus_logging.lines import closing_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nucleus_logging.delivery import Delivery
-    from nucleus_logging.events import Capture, Encoder
+    from nucleus_logging.events import Capture, Encoder, Entry
     from nucleus_logging.journal import Journal
     from nucleus_logging.segment import Segment
     from nucleus_logging.session import Session
@@ -41,11 +41,11 @@ class Carrying:
         self._encoder = encoder
         self.journal = journal
         self.bounds: deque[int] = deque()
-        self.kept: deque[Capture | Event] = deque()
+        self.kept: deque[Entry] = deque()
         self._overfull = Tally()
         self._unfit = Tally()
 
-    def carry(self, items: list[Capture | Event]) -> bool:
+    def carry(self, items: list[Entry]) -> bool:
         """Put items on disk, in the caller's thread: memory is full, or the worker late.
 
         While memory has room behind the buffer they stay there as well, encoded.
@@ -54,9 +54,10 @@ class Carrying:
             False when the journal is broken; the items are still the caller's then. When the
             journal is full and the oldest must not give way, they are dropped and counted.
         """
+        found = self._read(items)
         journal = self.journal
         if not self._wait_for_room():
-            for item in items:
+            for item in found:
                 if not _back(item):
                     self._overfull.add()
                     _leave(item)
@@ -68,7 +69,7 @@ class Carrying:
             lines: list[bytes] = []
             begun: list[Session] = []
             events: list[Event] = []
-            for item in list(items):
+            for item in found:
                 if isinstance(item, Event):
                     if _back(item):
                         continue
@@ -87,12 +88,21 @@ class Carrying:
                 return False
             for one in begun:
                 one.kept_in(segment)
-            for item in items:
+            for item in found:
                 _leave(item, segment)
             self._hand_on(events, segment)
             return True
         finally:
             segment.leave()
+
+    def _read(self, items: list[Entry]) -> list[Capture | Event]:
+        """Make events of what other callers have written, also in the list itself."""
+        read = self._encoder.written
+        items[:] = [
+            item if isinstance(item, Event) or len(item) != WRITTEN else read(item)
+            for item in items
+        ]
+        return cast("list[Capture | Event]", list(items))
 
     def _hand_on(self, events: list[Event], segment: Segment) -> None:
         """Let the worker find events that are in a segment now: in memory, if that has room."""
@@ -174,12 +184,12 @@ class Carrying:
         return True
 
 
-def _back(item: Capture | Event) -> bool:
+def _back(item: Entry) -> bool:
     """Tell whether an item has been read back by now, from the segment that held it."""
     return isinstance(item, Event) and item.segment is not None and item.segment.read
 
 
-def _leave(item: Capture | Event, new: Segment | None = None) -> None:
+def _leave(item: Entry, new: Segment | None = None) -> None:
     """Note that the segment in which an item was, if any but the new one, needs it no more."""
     if isinstance(item, Event) and item.segment not in (None, new):
         item.segment.moved.append(item.id)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from nucleus_logging.events import Event
+from nucleus_logging.events import WRITTEN, Event
 from nucleus_logging.trail import Trail
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Sink:
 
     def append(self, item: Item) -> None:
         """Take a capture."""
-        if item is None or isinstance(item, Event):
+        if item is None or isinstance(item, Event) or len(item) == WRITTEN:
             return
         intake = self._intake
         intake.trail.note((item,))

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,12 +23,12 @@ from nucleus_logging.naming import MAX_NAME, names, put_together
 from nucleus_logging.payload import clean
 from nucleus_logging.rewriting import rewritten
 from nucleus_logging.session import Session, event_id
-from nucleus_logging.templates import Templates
+from nucleus_logging.templates import Templates, date_of
 from nucleus_logging.values import SAFE_INTEGER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import TypeAlias
+    from typing import Final, TypeAlias
 
     from nucleus_logging.flight import Batch
     from nucleus_logging.naming import Source
@@ -55,24 +54,30 @@ if TYPE_CHECKING:
         str | int | None,
     ]
 
+    #: What a caller has encoded, written to the journal and queued: number, session, date in ms,
+    #: type, JSON but for its closing brace, where it is written
+    Written: TypeAlias = tuple[int, Session, int, str, bytes, Segment]
+
+    #: What waits in the buffer.
+    Entry: TypeAlias = "Capture | Event | Written"
+
 #: Kinds of events, by how dear they are when memory is full.
 PLAIN, ERROR, INIT, NOTICE = range(4)
 
 #: Room that is reckoned for the fields that are spliced in when a frame is made, in bytes.
 _SPLICED = (96, 384, 384, 96)
 
+#: How many members make a `Written` of what is no `Event`.
+WRITTEN: Final = 6
+
 #: Sorts events of one process as they were logged.
 BY_NUMBER = attrgetter("number")
 
-_SIMULTANEOUS = 1000
-_FAR = SAFE_INTEGER / 1000
 #: What a server may call us; it is kept, and sent with every event.
 _ANON_ID = re.compile("[!-~]{1,64}")
 #: How much of a name is scrubbed: of what stands behind nothing can get into a name's length.
 _LOOKED_AT = 8 * MAX_NAME
 _KINDS = {"error": ERROR, "init": INIT}
-#: Those that come again and again.
-_FAMILIAR = {"event": PLAIN, "error": ERROR}
 
 
 class Event:
@@ -218,9 +223,10 @@ class Encoder:
 
     Attributes:
         volume: decides what is sent at all; None for everything.
+        templates: encode what is usual, where there is no ``volume``.
     """
 
-    __slots__ = ("_templates", "facts", "limits", "prefix", "scrubber", "volume")
+    __slots__ = ("facts", "limits", "prefix", "scrubber", "templates", "volume")
 
     def __init__(
         self, prefix: str, facts: Facts, limits: Limits, scrubber: Scrubber | None
@@ -234,7 +240,7 @@ class Encoder:
         """Go by these from now on."""
         self.limits = limits
         self.scrubber = scrubber
-        self._templates = Templates(self.prefix, limits, scrubber)
+        self.templates = Templates(self.prefix, limits, scrubber)
 
     def encode(self, capture: Capture) -> Event | None:
         """Encode one capture; whatever it holds, the result is one valid JSON object.
@@ -243,17 +249,9 @@ class Encoder:
             None when the capture is not to be sent; `Volume` has counted it then.
         """
         volume = self.volume
-        kind, fields = capture[3], capture[8]
-        if volume is None and kind in _FAMILIAR and not (fields and "fingerprint" in fields):
-            number, session, created = capture[:3]
-            if type(created) is float and session.started <= created < _FAR:
-                date = int(created * 1000)
-            else:
-                date = _date(created, session)
-            core = self._templates.core(capture, date)
-            if core is not None:
-                identifier = f"{self.prefix}{number:x}"  # as `event_id`, on every event's way
-                return Event(identifier, number, _FAMILIAR[kind], date, core, self.facts)
+        made = self.templates.body(capture) if volume is None else None
+        if made is not None:
+            return self._known(capture[0], capture[3], *made)
         number, session, created, kind, name, args, level, source, fields, user, _ = capture
         if volume is not None and not volume.passes(capture):
             return None
@@ -275,6 +273,14 @@ class Encoder:
             # name, or happened to be there, is not to be missed.
             same = (payload["fingerprint"], payload.get("mechanism"), wire["event"], user)
             event.fingerprint = repr((*same, session.id))
+        return event
+
+    def written(self, one: Written) -> Event:
+        """Return the event that a caller has written to the journal."""
+        number, session, date, kind, body, segment = one
+        event = self._known(number, kind, date, body)
+        event.session = session
+        event.segment = segment
         return event
 
     def repeated(self, event: Event, times: int) -> None:
@@ -325,7 +331,7 @@ class Encoder:
     ) -> dict[str, object]:
         wire = names(kind, name)
         wire["id"] = event_id(self.prefix, number)
-        wire["date"] = _date(created, session)
+        wire["date"] = date_of(created, session)
         wire["sessionId"] = session.id
         if user:
             wire["userId"] = user
@@ -334,6 +340,11 @@ class Encoder:
             if payload:
                 wire["payload"] = payload
         return wire
+
+    def _known(self, number: int, kind: str, date: int, body: bytes) -> Event:
+        identifier = f"{self.prefix}{number:x}"  # as `event_id`, on every event's way
+        kinds = ERROR if kind == "error" else PLAIN
+        return Event(identifier, number, kinds, date, body + b"}", self.facts)
 
     def _made(self, number: int, wire: dict[str, object]) -> Event:
         kind = _KINDS.get(str(wire["type"]), PLAIN)
@@ -373,25 +384,6 @@ def parse_answer(message: bytes) -> Answer | None:
         latest if isinstance(latest, str) else None,
         data.get("customData"),
     )
-
-
-def _date(created: float, session: Session) -> int:
-    """Return a capture's date in ms, never earlier than the ``init`` of its session.
-
-    Threads that log at the same moment may come to open a session in another order than
-    their records were made; older records, from a queue or a socket, keep their dates.
-    """
-    date, first = _milliseconds(created), _milliseconds(session.started)
-    return first if date < first < date + _SIMULTANEOUS else date
-
-
-def _milliseconds(seconds: object) -> int:
-    """Return a record's time in ms; a record made by hand may bear anything, or nothing usable."""
-    try:
-        date = int(seconds * 1000)  # type: ignore[operator]
-    except (TypeError, ValueError, OverflowError):
-        date = -1
-    return date if 0 <= date <= SAFE_INTEGER else int(time.time() * 1000)
 
 
 def _members(values: Mapping[str, str | int]) -> bytes:

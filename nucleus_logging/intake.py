@@ -331,7 +331,24 @@ class Intake:
             durable: write it to the journal before returning.
         """
         try:
-            self._queue(self._with_trail(capture) if self.trail.size else capture, durable)
+            encoder = self.encoder
+            volume = encoder.volume
+            # What ``before_send`` itself logs is left to the worker: else it might never end.
+            spool = self.spool if durable and (volume is None or not volume.asking) else None
+            if self.trail.size:
+                capture = self._with_trail(capture)
+                if spool is not None and capture[3] != "error":
+                    self.trail.note((capture,))  # the worker will see it encoded
+            if spool is None:
+                self._put(capture)
+            else:
+                made = encoder.templates.body(capture) if volume is None else None
+                if made is None:
+                    self._store(capture, spool)
+                else:
+                    date, body = made
+                    if not spool.journal.append(capture, date, body, self.buffer):
+                        self._store(capture, spool)
         except Exception:
             # The end of the stack, most likely: there is a number, and no event.
             next(self._blanks)
@@ -355,26 +372,23 @@ class Intake:
                 return capture
         return (*capture[:8], fields, user, place)
 
-    def _queue(self, capture: Capture, durable: bool) -> None:
-        volume = self.encoder.volume
-        # What ``before_send`` itself logs is left to the worker: else it might never end.
-        if durable and self.spool is not None and not (volume is not None and volume.asking):
-            if self.trail.size and capture[3] != "error":
-                self.trail.note((capture,))  # the worker will see it encoded
-            event = self.encoder.encode(capture)
-            if event is None:
-                # Its session is still to be opened.
-                self.put_sized((*capture[:3], "", *capture[4:]), 0)
-            else:
-                session = event.session = capture[1]
-                if not self.spool.journal.append(event, session, self.buffer):
-                    self.spool.write_now(event, session, self._put_event)
+    def _put(self, capture: Capture) -> None:
+        """Queue a capture for the worker to encode."""
+        size = len(capture[4])
+        for value in (*(capture[5] or ()), *(capture[8] or {}).values()):
+            if type(value) is str:
+                size += len(value)
+        self.put_sized(capture, size)
+
+    def _store(self, capture: Capture, spool: Spool) -> None:
+        """Encode a capture, write it to the journal and queue it, whatever that takes."""
+        event = self.encoder.encode(capture)
+        if event is None:
+            # Its session is still to be opened.
+            self.put_sized((*capture[:3], "", *capture[4:]), 0)
         else:
-            size = len(capture[4])
-            for value in (*(capture[5] or ()), *(capture[8] or {}).values()):
-                if type(value) is str:
-                    size += len(value)
-            self.put_sized(capture, size)
+            event.session = capture[1]
+            spool.write_now(event, capture[1], self._put_event)
 
     def about_to_be_taken(self, items: Sequence[object]) -> None:
         """Note what the worker is about to take out of the buffer; on the worker."""

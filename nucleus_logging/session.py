@@ -44,6 +44,7 @@ class Session:
 
     Attributes:
         id: integer of 4 digits, as the protocol's ``sessionId``.
+        member: that as a member of a JSON object.
         number: the number reserved for its ``init``.
         started: wall clock of its first capture, seconds since 1970; the date of ``init``.
         expires: monotonic time after which the next capture opens a new session.
@@ -62,6 +63,7 @@ class Session:
         "expires",
         "id",
         "init_id",
+        "member",
         "number",
         "opened",
         "props",
@@ -79,7 +81,7 @@ class Session:
         user: str | None,
         props: dict[str, str | int | float | bool],
     ) -> None:
-        self.id = 1000 + int.from_bytes(os.urandom(4), "big") % 9000
+        self._name(1000 + int.from_bytes(os.urandom(4), "big") % 9000)
         self.number = number
         # Records can be made by hand.
         usable = type(started) in (float, int) and started >= 0.0
@@ -92,6 +94,10 @@ class Session:
         self.opened = False
         self.segment: Segment | None = None
         self.safe = False
+
+    def _name(self, identifier: int) -> None:
+        self.id = identifier
+        self.member = b',"sessionId":%d,' % identifier
 
     def kept_in(self, segment: Segment) -> None:
         """Note where a caller has written its ``init``."""
@@ -109,6 +115,6 @@ class Session:
             number: of the child's.
         """
         child = Session(number, self.started, self.expires, self.user, self.props)
-        child.id = self.id
+        child._name(self.id)
         child.init_id = self.init_id
         return child

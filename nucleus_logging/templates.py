@@ -9,11 +9,13 @@ What is not so simple is left to `Encoder.encode`, which gives the same bytes fo
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from nucleus_logging.encoding import dumps, quick
 from nucleus_logging.naming import MAX_NAME, merge, names, told
 from nucleus_logging.payload import LONG_INTEGER, clean
+from nucleus_logging.values import SAFE_INTEGER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from nucleus_logging.naming import Source
     from nucleus_logging.payload import Limits, Scalar
     from nucleus_logging.scrub import Scrubber
+    from nucleus_logging.session import Session
 
     #: What its events begin with, what their payloads do, and whether the names of its extras
     #: hold no secrets and need no repair.
@@ -33,6 +36,10 @@ _OWN = frozenset({"level", "logger", "message"})
 _OWN_WITH_PLACE = _OWN | {"file", "line", "function"}
 _OTHERS = len(_OWN_WITH_PLACE)
 _KEPT = 1024
+#: The kinds of events that come again and again.
+_FAMILIAR = ("event", "error")
+_SIMULTANEOUS = 1000
+_FAR = SAFE_INTEGER / 1000
 
 
 class Templates:
@@ -47,6 +54,7 @@ class Templates:
         "_harmless",
         "_limits",
         "_longest",
+        "_most",
         "_plain",
         "_prefix",
         "_scrubber",
@@ -62,17 +70,22 @@ class Templates:
         self._sources: dict[tuple[object, Source], bytes] = {}
         self._plain: dict[tuple[str, ...], bool] = {}
         self._longest = limits.max_string
+        self._most = limits.max_event
         self._harmless: set[int] = set() if scrubber is None else scrubber.harmless
 
     # In one piece: it is on the way of every event, and of an error's before its call returns.
-    def core(self, capture: Capture, date: int) -> bytes | None:  # noqa: C901
-        """Return an event as JSON, None for one that needs a closer look.
+    def body(self, capture: Capture) -> tuple[int, bytes] | None:  # noqa: C901
+        """Encode an event.
 
-        Args:
-            capture: of type ``event`` or ``error``.
-            date: ms since 1970.
+        Returns:
+            its date, and the event as JSON but for its closing brace; None for one that needs a
+            closer look.
         """
-        number, session, _, kind, name, args, level, source, fields, user, _ = capture
+        number, session, created, kind, name, args, level, source, fields, user, _ = capture
+        if type(created) is float and session.started <= created < _FAR:
+            date = int(created * 1000)
+        else:
+            date = date_of(created, session)
         put: dict[str, Scalar | None] = {}
         texts: list[str] = []
         longest, harmless = self._longest, self._harmless
@@ -90,9 +103,12 @@ class Templates:
                     plain = False
         extras: tuple[str, ...] = ()
         if fields:
+            if "fingerprint" in fields:
+                return None
             # A record's last extra comes first.
-            for key in fields if args is None else reversed(fields):  # type: ignore[arg-type]
-                value = put[key] = fields[key]
+            pairs = fields.items()
+            for key, value in pairs if args is None else reversed(pairs):  # type: ignore[call-overload]
+                put[key] = value
                 sort = type(value)
                 if sort is str:
                     if hash(value) not in harmless:
@@ -126,11 +142,13 @@ class Templates:
             inner = inner[:-1]
             if not inner:
                 return None
-        who = b"%b," % dumps({"userId": user})[1:-1] if user else b""
-        core = b'%b%x","date":%d,"sessionId":%d,%b"payload":{%b%b}' % (
-            head, number, date, session.id, who, inner, rest[1:],
+        member = session.member
+        if user:
+            member += b"%b," % dumps({"userId": user})[1:-1]
+        body = b'%b%x","date":%d%b"payload":{%b%b' % (
+            head, number, date, member, inner, rest[1:],
         )  # fmt: skip
-        return core if len(core) <= self._limits.max_event else None
+        return (date, body) if len(body) < self._most else None
 
     def _pass(self, put: Mapping[str, Scalar | None], texts: list[str]) -> bool:
         """Tell whether texts that were never met hold no secrets."""
@@ -145,7 +163,7 @@ class Templates:
     ) -> _Site | None:
         """Make what is constant; None if it is not what it seems to be."""
         scrubber = self._scrubber
-        if type(name) is not str or not 0 < len(name) <= MAX_NAME:
+        if kind not in _FAMILIAR or type(name) is not str or not 0 < len(name) <= MAX_NAME:
             return None
         if scrubber is not None and scrubber.asks:
             return None  # about each text
@@ -191,3 +209,22 @@ class Templates:
             and all(scrubber.known.get(name) is False for name in names)
         )
         return plain
+
+
+def date_of(created: float, session: Session) -> int:
+    """Return a capture's date in ms, never earlier than the ``init`` of its session.
+
+    Threads that log at the same moment may come to open a session in another order than
+    their records were made; older records, from a queue or a socket, keep their dates.
+    """
+    date, first = _milliseconds(created), _milliseconds(session.started)
+    return first if date < first < date + _SIMULTANEOUS else date
+
+
+def _milliseconds(seconds: object) -> int:
+    """Return a record's time in ms; a record made by hand may bear anything, or nothing usable."""
+    try:
+        date = int(seconds * 1000)  # type: ignore[operator]
+    except (TypeError, ValueError, OverflowError):
+        date = -1
+    return date if 0 <= date <= SAFE_INTEGER else int(time.time() * 1000)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nucleus_logging.events import BY_NUMBER, Event
+from nucleus_logging.events import BY_NUMBER, WRITTEN, Event
 from nucleus_logging.notices import FOLDED
 from nucleus_logging.repeats import Repeats
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nucleus_logging.buffer import Buffer, Item
     from nucleus_logging.delivery import Delivery
     from nucleus_logging.diagnostics import Diagnostics
-    from nucleus_logging.events import Capture, Encoder
+    from nucleus_logging.events import Encoder, Entry
     from nucleus_logging.spool import Spool
     from nucleus_logging.volume import Volume
 
@@ -231,10 +231,10 @@ class Uptake:
         # Nothing may overtake what is on disk alone.
         return room if journal.backlog() is None else 0
 
-    def _prepare(
-        self, item: Capture | Event, events: list[Event], now: float, spool: Spool | None
-    ) -> None:
+    def _prepare(self, item: Entry, events: list[Event], now: float, spool: Spool | None) -> None:
         """Encode an item; the first one of a session brings the session's ``init`` with it."""
+        if not isinstance(item, Event) and len(item) == WRITTEN:
+            item = self._encoder.written(item)
         if isinstance(item, Event):
             event: Event | None = item
             session = item.session

@@ -20,7 +20,7 @@ def test_forgotten_by_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     made: Any = templates.dumps
 
     def forgetting(fields: Any) -> Any:
-        kept = maker.encoder._templates
+        kept = maker.encoder.templates
         for each in (kept._sites, kept._sources, kept._plain):
             each.clear()
         return made(fields)
@@ -35,8 +35,8 @@ def test_a_given_name_is_plain() -> None:
     maker = Maker()
     whole = maker.capture("%s")
     capture = (*whole[:5], ("Paid 5",), "INFO", "shop", {"nucleus_name": "Paid"}, *whole[9:])
-    core = maker.encoder._templates.core(capture, 1)
-    assert core is not None
-    event = json.loads(core)
+    made = maker.encoder.templates.body(capture)
+    assert made is not None
+    event = json.loads(made[1] + b"}")
     assert (event["name"], event["payload"]["message"]) == ("Paid", "Paid 5")
     assert "nucleus_name" not in event["payload"]
