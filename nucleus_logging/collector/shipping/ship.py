@@ -231,11 +231,12 @@ class _Shipment:
     def _mark(self, last: Placed, count: int) -> Callable[[], None]:
         """What to do when all up to here is acknowledged: keep the place, move the bar."""
         position, size = self._source.position(), self._source.size
-        identity, old = self._source.identity(), self._source.old
+        old = self._source.old
+        identity = self._source.identity(old)
 
         def passed() -> None:
             # A file that was rotated meanwhile is another one: this place is not in it.
-            if self._bookmark is not None and identity == self._source.identity():
+            if self._bookmark is not None and identity == self._source.identity(old):
                 self._bookmark.write(last.end, last.number, old)
             self._report.reached(self._name, position, size, count)
 

@@ -89,13 +89,19 @@ class Source:
         """How many of those have been read."""
         return self._place if self._raw is None else self._raw.tell()
 
-    def identity(self) -> tuple[int, ...]:
-        """What changes when the file is rotated, also unnoticed as yet, or was begun again."""
+    def identity(self, old: Path | None = None) -> tuple[int, ...]:
+        """What changes when a file is rotated, also unnoticed as yet, or was begun again.
+
+        Args:
+            old: what the file was rotated to, when it is that; it does not begin again.
+        """
+        path = old or self.path
+        restarts = 0 if old else self.restarts
         try:
-            there = None if self.path is None else self.path.stat()
+            there = None if path is None else path.stat()
         except OSError:
             there = None
-        return (self.restarts,) if there is None else (self.restarts, there.st_dev, there.st_ino)
+        return (restarts,) if there is None else (restarts, there.st_dev, there.st_ino)
 
     def close(self) -> None:
         """Close the file."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from nucleus_logging.cli import main
 from tests.collector.wire import TIMEOUT
 from tests.tools import ROOT, wait_until
 
@@ -144,6 +145,23 @@ def test_follow(collector: Collector, tmp_path: Path) -> None:
     assert "events" in out
     names = [one.name for one in stored(collector)]
     assert names == [f"e{number}" for number in range(8)]
+
+
+def test_rotated_and_acknowledged_late(
+    collector: Collector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was rotated away is not sent again because the next file was begun meanwhile."""
+    monkeypatch.setattr("nucleus_logging.collector.shipping.ship._IDLE_SECONDS", 0.0)
+    log = tmp_path / "app.log"
+    log.write_text(lines(0, 5))
+    ship(collector, log)
+    with log.open("a") as file:
+        file.write(lines(5, 20))
+    log.rename(tmp_path / "app.log.1")
+    log.write_text("")
+    for _ in range(2):
+        assert main(["ship", "--app-id", "shop", "--endpoint", collector.url, str(log)]) == 0
+    assert len(stored(collector)) == 20
 
 
 @pytest.mark.parametrize("after", [0, 3, 700])
