@@ -147,18 +147,24 @@ def test_follow(collector: Collector, tmp_path: Path) -> None:
     assert names == [f"e{number}" for number in range(8)]
 
 
+def rotated(collector: Collector, folder: Path, after: int) -> Path:
+    """A log of which 5 lines were sent, whose 15 others were rotated away; ``after`` are new."""
+    log = folder / "app.log"
+    log.write_text(lines(0, 5))
+    ship(collector, log)
+    with log.open("a") as file:
+        file.write(lines(5, 20))
+    log.rename(folder / "app.log.1")
+    log.write_text(lines(20, 20 + after))
+    return log
+
+
 def test_rotated_and_acknowledged_late(
     collector: Collector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was rotated away is not sent again because the next file was begun meanwhile."""
     monkeypatch.setattr("nucleus_logging.collector.shipping.ship._IDLE_SECONDS", 0.0)
-    log = tmp_path / "app.log"
-    log.write_text(lines(0, 5))
-    ship(collector, log)
-    with log.open("a") as file:
-        file.write(lines(5, 20))
-    log.rename(tmp_path / "app.log.1")
-    log.write_text("")
+    log = rotated(collector, tmp_path, after=0)
     for _ in range(2):
         assert main(["ship", "--app-id", "shop", "--endpoint", collector.url, str(log)]) == 0
     assert len(stored(collector)) == 20
@@ -167,13 +173,7 @@ def test_rotated_and_acknowledged_late(
 @pytest.mark.parametrize("after", [0, 3, 700])
 def test_rotated_between_two_runs(collector: Collector, tmp_path: Path, after: int) -> None:
     """What was added before the file was rotated away comes first, and then what is new."""
-    log = tmp_path / "app.log"
-    log.write_text(lines(0, 5))
-    ship(collector, log)
-    with log.open("a") as file:
-        file.write(lines(5, 20))
-    log.rename(tmp_path / "app.log.1")
-    log.write_text(lines(20, 20 + after))
+    log = rotated(collector, tmp_path, after)
     assert f"{15 + after} events" in ship(collector, log)
     with log.open("a") as file:
         file.write(lines(20 + after, 22 + after))

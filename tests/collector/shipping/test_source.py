@@ -230,3 +230,18 @@ class TestBookmark:
         (tmp_path / "log.1").write_text("begin\n")
         log.write_text("")
         assert mark.read() == (log, 0, 0)
+
+
+def test_identity_of_what_was_rotated_away(tmp_path: Path) -> None:
+    """It stays what it is when the next file is begun, until it is moved once more."""
+    log, old = tmp_path / "log", tmp_path / "log.1"
+    old.write_text("a\n")
+    log.write_text("b\n")
+    source = Source(log, old=old)
+    of_old, of_log = source.identity(old), source.identity()
+    assert texts(source) == ["a", IDLE.text, "b"]
+    assert (source.identity(old), source.identity() == of_log) == (of_old, False)
+    old.rename(tmp_path / "log.2")
+    assert source.identity(old) != of_old
+    log.rename(old)
+    assert source.identity(old) != of_old
