@@ -61,18 +61,15 @@ class Subject(NamedTuple):
 def main() -> int:
     """Measure, print the tables, and with `--check` hold ours against the bars."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--processes", type=int, default=6, help="default: 6")
+    parser.add_argument("--processes", type=int, default=6, help="default: 6; 0: this one")
     parser.add_argument("--rounds", type=int, default=20, help="in each of them, default: 20")
     parser.add_argument("--json", type=Path, help="write pyperf's JSON there")
     parser.add_argument("--check", action="store_true", help="fail if ours misses its bars")
     options = parser.parse_args()
     if not options.processes:
         with subjects() as measured:
-            print(
-                json.dumps(
-                    [[*key, times] for key, times in measure(measured, options.rounds).items()]
-                )
-            )
+            found = measure(measured, options.rounds)
+        print(json.dumps([[*key, times] for key, times in found.items()]))
         return 0
     values: dict[tuple[str, str], list[float]] = {}
     for _ in range(options.processes):

@@ -343,8 +343,8 @@ class Encoder:
 
     def _known(self, number: int, kind: str, date: int, body: bytes) -> Event:
         identifier = f"{self.prefix}{number:x}"  # as `event_id`, on every event's way
-        kinds = ERROR if kind == "error" else PLAIN
-        return Event(identifier, number, kinds, date, body + b"}", self.facts)
+        dear = ERROR if kind == "error" else PLAIN
+        return Event(identifier, number, dear, date, body + b"}", self.facts)
 
     def _made(self, number: int, wire: dict[str, object]) -> Event:
         kind = _KINDS.get(str(wire["type"]), PLAIN)

@@ -44,7 +44,7 @@ class Session:
 
     Attributes:
         id: integer of 4 digits, as the protocol's ``sessionId``.
-        member: that as a member of a JSON object.
+        member: that in JSON, with the commas around it.
         number: the number reserved for its ``init``.
         started: wall clock of its first capture, seconds since 1970; the date of ``init``.
         expires: monotonic time after which the next capture opens a new session.
